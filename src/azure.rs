@@ -9,4 +9,5 @@ pub mod data_plane;
 pub mod discovery;
 pub mod http;
 pub mod rbac;
+pub mod resources;
 pub mod services;

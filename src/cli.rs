@@ -9,6 +9,7 @@
 
 mod acknowledge;
 mod agent;
+mod approve;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
@@ -18,6 +19,7 @@ mod init;
 mod instances;
 mod machine;
 mod notice;
+mod pause;
 mod plan;
 mod rotate;
 #[cfg(feature = "simulator")]
@@ -91,6 +93,12 @@ enum Command {
     Notice(notice::NoticeArgs),
     /// After you have looked: let what was refused, or came to nothing, be tried again at once
     Unblock(unblock::UnblockArgs),
+    /// Let rotations rest until a time; repairs go on
+    Pause(pause::PauseArgs),
+    /// End a pause before its time
+    Resume(pause::ResumeArgs),
+    /// Approve the rotation that is due, where approval = "required"
+    Approve(approve::ApproveArgs),
     /// On the machine of an app: keep its files on the key of a Key Vault secret, and report that
     Agent(agent::AgentArgs),
     /// Say for a consumer that nobody can see, or that only others can change, that it has left the old key
@@ -165,6 +173,9 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::History(args) => history::history(args, environment).await,
             Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
+            Command::Pause(args) => pause::pause(args, environment).await,
+            Command::Resume(args) => pause::resume(args, environment).await,
+            Command::Approve(args) => approve::approve(args, environment).await,
             Command::Agent(args) => agent::agent(args, environment).await,
             Command::Acknowledge(args) => acknowledge::acknowledge(args, environment).await,
             #[cfg(feature = "simulator")]

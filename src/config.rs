@@ -15,8 +15,9 @@ mod policy;
 mod settings;
 mod storage;
 mod values;
+mod waves;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -111,6 +112,8 @@ pub struct ServiceConfig {
     pub app_configuration: Vec<KeyValueConfig>,
     /// What holds one and only others can change: machines that report, and what persons change.
     pub external: Vec<External>,
+    /// What tells how consumers are: URLs that answer with success while they work.
+    pub health: BTreeMap<ConsumerId, Url>,
     /// How to treat it.
     pub policy: Policy,
 }

@@ -19,6 +19,8 @@ mod service;
 mod settings;
 mod unconfigured_apps;
 mod vaults;
+mod waves;
+mod windows;
 
 use std::collections::BTreeSet;
 
@@ -53,7 +55,7 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let (mut findings, asker) = begin(rekey, circumstances, PATIENCE).await;
     let Some((arm, caller)) = asker else { return Report::new(findings) };
     let (config, environment) = (&rekey.config, &circumstances.environment);
-    let facts = Facts::collect(rekey, &arm).await;
+    let facts = Facts::collect(rekey, &arm, &caller).await;
     let own = own_app(config, environment);
     let deployed_in = own.as_ref().filter(|_| circumstances.as_deployed);
     findings.extend(judge(config, &facts, &caller, deployed_in, rekey.clock.now()));
@@ -169,6 +171,8 @@ fn judge(
         findings.extend(containers::check(instance, caller));
         findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
+        findings.extend(waves::check(instance));
+        findings.extend(windows::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
         findings.extend(unconfigured_apps::strangers(instance));
     }
@@ -176,6 +180,7 @@ fn judge(
         findings.extend(permission::of_app(id, app, caller));
         findings.extend(own(config, id));
     }
+    findings.extend(facts.writes.iter().map(|right| permission::of_write(right, caller)));
     findings.extend(unconfigured_apps::unreadable(facts, caller));
     findings
 }

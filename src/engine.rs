@@ -9,6 +9,7 @@ pub mod check;
 mod coalesce;
 mod dispatch;
 mod full_checks;
+mod gate;
 mod log;
 mod process;
 mod recent;
@@ -61,6 +62,8 @@ pub struct Engine {
     pub arm: Arm,
     /// The service's own API.
     pub data_plane: DataPlane,
+    /// Asks apps how they are.
+    pub http: Http,
     /// Keeps runs over different services from writing the same app at once.
     pub app_locks: Arc<AppLocks>,
     /// Calls from runs that wait to those at work.
@@ -115,6 +118,7 @@ impl Engine {
             config,
             arm,
             data_plane,
+            http: http.clone(),
             app_locks,
             calls: Arc::default(),
             fenced: Arc::default(),

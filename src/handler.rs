@@ -386,10 +386,7 @@ impl Function {
             Self::RotateKeys => envelope.timer().map(|()| Trigger::Timer),
             Self::OnKeyNotice => envelope.events().map(Trigger::Events),
             Self::OnAlert => envelope.alert().map(Trigger::Events),
-            Self::OnReport => {
-                let body = envelope.request(Fault::NoReport)?;
-                KeyReport::read(body).map(Trigger::Report)
-            }
+            Self::OnReport => KeyReport::read(&envelope.report()?).map(Trigger::Report),
             Self::Status => envelope.query().and_then(StatusAsked::read).map(Trigger::Status),
         }
     }
@@ -439,12 +436,16 @@ impl Host {
             Ok(trigger) => self.run(function, id, trigger).await,
             Err(malformed) => {
                 let error = match malformed.is_of_the_sender() {
-                    true if function == Function::OnReport => words::not_a_report(malformed),
-                    true if function == Function::Status => words::not_a_question(malformed),
-                    true => words::not_understood(malformed),
-                    false => words::not_the_envelope(malformed),
+                    true if function == Function::OnReport => words::not_a_report(&malformed),
+                    true if function == Function::Status => words::not_a_question(&malformed),
+                    true => words::not_understood(&malformed),
+                    false => words::not_the_envelope(&malformed),
                 };
-                function.answered(function.refused(StatusCode::BAD_REQUEST, &error))
+                let status = match malformed.fault {
+                    Fault::NoPost => StatusCode::METHOD_NOT_ALLOWED,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                function.answered(function.refused(status, &error))
             }
         }
     }

@@ -8,6 +8,7 @@
 
 pub(crate) mod others;
 mod scope;
+mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -17,6 +18,7 @@ use futures::FutureExt;
 use crate::azure::arm::{Arm, ArmError};
 use crate::azure::consumers::Marks;
 use crate::azure::discovery::{Dictionaries, at_once, by_value, slots};
+use crate::azure::resources::Link;
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::report::cause;
 use crate::report::text::{InWords, snapshot};
@@ -27,6 +29,8 @@ use rekey_core::model::{AppId, ConsumerId, ServiceId};
 use rekey_core::plan::Unknown;
 pub(crate) use scope::is_misnamed;
 pub use scope::{Scope, ScopeError};
+use stores::Stores;
+pub use stores::{Named, StrangeName};
 
 /// Everything that was found.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub struct Service {
     pub apps: Vec<App>,
     /// Container apps, jobs and static web apps that hold one.
     pub others: Vec<Other>,
+    /// Secrets and key-values that hold one and that no app refers to, of the vaults and stores that were named.
+    pub kept: Vec<Other>,
     /// Apps that may hold one all the same, with why it is not known.
     pub doubtful: Vec<App>,
 }
@@ -73,7 +79,17 @@ struct Known {
     listed: Result<ListedKeys, ArmError>,
 }
 
-type Read = (AppId, Dictionaries);
+impl Known {
+    /// By what its keys and connection strings are recognised.
+    fn marks<'k>(&'k self, journal: &'k Journal) -> Marks<'k> {
+        let listed = self.listed.as_ref().ok();
+        let host = listed.and_then(|listed| listed.host.as_deref()).or(self.instance.host_name.as_deref());
+        Marks { keys: listed.map(|listed| &listed.keys), host: host.unwrap_or_default(), journal }
+    }
+}
+
+/// An app, what it holds, and what Service Connector linked it to.
+type Read = (AppId, Dictionaries, Vec<Link>);
 
 impl Found {
     /// Looks. It fails only where nothing at all can be said.
@@ -94,24 +110,36 @@ impl Found {
         let reads = at_once(apps.into_iter().map(|app| {
             async move {
                 let read = Dictionaries::read(arm, &app).await;
-                (app, read)
+                let asks = read.error().is_none() && !read.is_gone();
+                let links = if asks { arm.links(&app.to_string()).await } else { Ok(Vec::new()) };
+                (app, read, links)
             }
             .boxed()
         }))
         .await;
-        let unread = |(app, read): &Read| Some((app.to_string(), cause::told(read.error()?)));
-        let unread = reads.iter().filter_map(unread).collect();
+        let mut unread = Vec::new();
+        let mut taken = |(app, read, links): (AppId, Dictionaries, Result<Vec<Link>, ArmError>)| {
+            let errors = read.error().into_iter().chain(links.as_ref().err());
+            unread.extend(errors.map(|error| (app.to_string(), cause::told(error))));
+            (app, read, links.unwrap_or_default())
+        };
+        let reads: Vec<Read> = reads.into_iter().map(&mut taken).collect();
         let of_site = |(site, error): (String, ArmError)| (format!("{site}/slots"), cause::told(&error));
-        let others = Others::list(arm, scope.subscription(), scope.group()).await;
+        let mut others = Others::list(arm, scope.subscription(), scope.group()).await;
+        others.look_for_links(arm).await;
         let unlisted = unlisted.into_iter().map(of_site).collect();
         let mut services: Vec<Service> = known.iter().map(|known| service(known, &reads, &scope)).collect();
         let ids: Vec<ServiceId> = services.iter().map(|service| service.id.clone()).collect();
         for (service, of_it) in services.iter_mut().zip(others::of_all(&others, arm, &ids).await) {
             service.others = of_it;
         }
+        let stores = Stores::read(arm, scope.named()).await;
+        for (service, known) in services.iter_mut().zip(&known) {
+            service.kept = stores.of(known, &reads);
+        }
         let looked_at = reads.len() + others.len();
-        let unread: Vec<(String, String)> = unread;
-        let unread = unread.into_iter().chain(others.unlisted).collect();
+        let unread =
+            unread.into_iter().chain(others.unlisted).chain(others.unlinked).chain(stores.unread).collect();
         Ok(Self { scope, services, looked_at, unread, unlisted, elsewhere, groups })
     }
 
@@ -135,7 +163,7 @@ impl Found {
     pub fn summary(&self) -> Vec<String> {
         let head = format!("searched {}: {} apps and slots", self.place(), self.looked_at);
         let service = |service: &Service| {
-            let named = match service.apps.len() + service.others.len() {
+            let named = match service.apps.len() + service.others.len() + service.kept.len() {
                 0 => "no app that holds a connection string of it was found".to_owned(),
                 1 => "1 app is named: it holds a connection string of it, or may".to_owned(),
                 number => format!("{number} apps are named: each holds a connection string of it, or may"),
@@ -149,6 +177,13 @@ impl Found {
         let unread = |(id, why): &(String, String)| format!("{id} may hold one: it could not be read: {why}");
         let services = self.services.iter().map(service);
         [head].into_iter().chain(services).chain(self.not_seen().map(unread)).collect()
+    }
+}
+
+impl Service {
+    /// Whether anything was found that holds a key of it.
+    const fn names_any(&self) -> bool {
+        !(self.apps.is_empty() && self.others.is_empty() && self.kept.is_empty())
     }
 }
 
@@ -175,32 +210,31 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
         remarks: remarks(known),
         apps: vec![],
         others: vec![],
+        kept: vec![],
         doubtful: vec![],
     };
     let journal = Journal::default();
-    let host =
-        listed.as_ref().ok().and_then(|listed| listed.host.as_deref()).or(instance.host_name.as_deref());
-    let keys = listed.as_ref().ok().map(|listed| &listed.keys);
-    let marks = Marks { keys, host: host.unwrap_or_default(), journal: &journal };
-    for (app, settings) in reads {
-        let snapshot = settings.shown(&by_value(app), marks, Some(&[]));
+    let marks = known.marks(&journal);
+    for (app, settings, links) in reads {
+        let shown = settings.shown(&by_value(app), marks, Some(&[]));
         let followed = settings.followed(&by_value(app));
         let followed = followed.iter().map(|one| snapshot::follows(&one.at.name, &one.reference.secret));
         let readers = settings.readers(&by_value(app), &[]);
         let readers = readers.iter().map(|one| snapshot::refers_to(&one.at.name, &one.of));
-        let consumers = snapshot.consumers.iter().map(|consumer| {
+        let consumers = shown.consumers.iter().map(|consumer| {
             let at = &consumer.at;
             match listed {
-                Ok(_) => format!("{} holds {}", at.entry(), consumer.holds.in_words()),
+                Ok(_) => format!("{} {}", at.entry(), snapshot::holds(consumer, &shown)),
                 Err(_) => at.entry(),
             }
         });
-        let seen: Vec<String> = consumers.chain(followed).chain(readers).collect();
-        let unclear: Vec<String> = snapshot.unknown.iter().map(InWords::in_words).collect();
+        let linked = others::led(links, &instance.id);
+        let seen: Vec<String> = consumers.chain(followed).chain(readers).chain(linked).collect();
+        let unclear: Vec<String> = shown.unknown.iter().map(InWords::in_words).collect();
         // What could not be read, or is a key in a place or a form where it cannot be replaced, or leads to one by its name,
         // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.
         let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });
-        let holds_one = !seen.is_empty() || !snapshot.unknown.iter().all(is_unclear);
+        let holds_one = !seen.is_empty() || !shown.unknown.iter().all(is_unclear);
         // In a group that nobody asked for, what cannot be read is most likely none of ours: that is said, and not named.
         let unread = settings.error().filter(|_| !settings.is_gone() && scope.covers(app));
         let unread = unread.map(|error| {
@@ -237,7 +271,7 @@ fn remarks(known: &Known) -> Vec<String> {
 /// The text of `rekey.toml`; none where no instance has an app, for such a file would name nothing to do.
 pub fn write(found: &Found) -> Option<String> {
     let (with_apps, without): (Vec<_>, Vec<_>) =
-        found.services.iter().partition(|service| !service.apps.is_empty() || !service.others.is_empty());
+        found.services.iter().partition(|service| service.names_any());
     if with_apps.is_empty() {
         return None;
     }
@@ -280,8 +314,9 @@ fn entry(text: &mut String, service: &Service) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "\n[[instance]]\nid = \"{}\"", service.id);
     about(text, "", service);
-    let apps = service.apps.iter().map(|app| ("apps", app.id.to_string(), &app.seen));
-    let others = service.others.iter().map(|other| (key_of(&other.id), other.id.to_string(), &other.seen));
+    let apps = service.apps.iter().map(|app| ("apps", format!("\"{}\"", app.id), &app.seen));
+    let others = service.others.iter().chain(&service.kept);
+    let others = others.map(|other| (key_of(&other.id), stores::entry(&other.id), &other.seen));
     let all: Vec<_> = apps.chain(others).collect();
     for of_key in all.chunk_by(|(one, ..), (other, ..)| one == other) {
         for (at, (key, id, seen)) in of_key.iter().enumerate() {
@@ -289,7 +324,7 @@ fn entry(text: &mut String, service: &Service) {
                 let _ = writeln!(text, "{key} = [");
             }
             seen.iter().for_each(|line| comment(text, "  ", line));
-            let _ = writeln!(text, "  \"{id}\",");
+            let _ = writeln!(text, "  {id},");
         }
         text.push_str("]\n");
     }

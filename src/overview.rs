@@ -19,7 +19,7 @@ use crate::report::text::{InWords, readable};
 use crate::report::{Ending, RunEvent, RunReport};
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, ServiceId};
-use rekey_core::plan::{self, BlockedBy, Decision, Step, WaitFor};
+use rekey_core::plan::{self, BlockedBy, Decision, Part, Step, WaitFor};
 use rekey_core::time::delta;
 use timeline::Timeline;
 
@@ -152,7 +152,12 @@ impl ServiceOverview {
             took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
             summary: report.summary(),
         };
-        Some(Self { condition, runs: vec![run], at: Some(now), ..Self::of_journal(service, journal, observed, now) })
+        Some(Self {
+            condition,
+            runs: vec![run],
+            at: Some(now),
+            ..Self::of_journal(service, journal, observed, now)
+        })
     }
 
     /// One of which no run has told.
@@ -301,7 +306,13 @@ impl Windows {
 }
 
 impl Condition {
-    fn new(state: State, reason: &str, message: String, what_to_do: Option<String>, since: DateTime<Utc>) -> Self {
+    fn new(
+        state: State,
+        reason: &str,
+        message: String,
+        what_to_do: Option<String>,
+        since: DateTime<Utc>,
+    ) -> Self {
         Self { state, reason: reason.to_owned(), since: Some(since), message, what_to_do }
     }
 
@@ -327,7 +338,13 @@ impl Condition {
             Ending::Unseen(unknown) => Decision::Blocked(BlockedBy::Unknown(unknown.clone())),
             Ending::Failed(_) | Ending::NeverFinished { .. } | Ending::Unwatched { .. } => {
                 let message = report.ending.to_string();
-                return Some(Self::new(State::Blocked, "RunFailed", message, Some(words::see_status(name)), now));
+                return Some(Self::new(
+                    State::Blocked,
+                    "RunFailed",
+                    message,
+                    Some(words::see_status(name)),
+                    now,
+                ));
             }
             Ending::Unavailable(_) => {
                 let message = report.ending.to_string();
@@ -340,9 +357,7 @@ impl Condition {
             | Ending::Awaited { .. }
             | Ending::OutOfTime { .. }
             | Ending::Stopped
-            | Ending::Postponed { .. } => {
-                plan::decide(report.seen.as_ref()?, journal, &service.policy, now)
-            }
+            | Ending::Postponed { .. } => plan::decide(report.seen.as_ref()?, journal, &service.policy, now),
         };
         Some(Self::of(name, &decided, now))
     }
@@ -350,7 +365,9 @@ impl Condition {
     fn of(name: &str, decision: &Decision, now: DateTime<Utc>) -> Self {
         let (state, reason) = match decision {
             Decision::Do(Step::Repoint { repair: true, .. }) => (State::Repairing, "CutOff"),
-            Decision::Do(Step::Repoint { repair: false, .. }) => (State::Rotating, "Repoint"),
+            Decision::Do(Step::Repoint { part: Part::Back(_), .. }) => (State::Rotating, "RollBack"),
+            Decision::Do(Step::Repoint { .. }) => (State::Rotating, "Repoint"),
+            Decision::Do(Step::Gate(_)) => (State::Rotating, "Gate"),
             Decision::Do(Step::Follow(_)) => (State::Rotating, "Regenerating"),
             Decision::Do(Step::Verify(_)) => (State::Rotating, "Verify"),
             Decision::Do(Step::Regenerate(_)) => (State::Rotating, "Regenerate"),
@@ -372,6 +389,11 @@ const fn of_wait(reason: &WaitFor) -> (State, &'static str) {
         WaitFor::RegenerateAgain { .. } => (State::Rotating, "RegenerateAgain"),
         WaitFor::Window => (State::Waiting, "Window"),
         WaitFor::Freeze => (State::Waiting, "Freeze"),
+        WaitFor::Pause(_) => (State::Waiting, "Pause"),
+        WaitFor::Approval { .. } => (State::Waiting, "Approval"),
+        WaitFor::Gate(_) => (State::Rotating, "Gate"),
+        WaitFor::BetweenWaves(_) => (State::Rotating, "BetweenWaves"),
+        WaitFor::Executions { .. } => (State::Rotating, "Executions"),
         WaitFor::External { .. } => (State::Waiting, "External"),
     }
 }
@@ -381,7 +403,11 @@ const fn of_block(by: &BlockedBy) -> &'static str {
         BlockedBy::Unknown(_) => "OutOfSight",
         BlockedBy::KeyRefused { .. } => "KeyRefused",
         BlockedBy::RegenerationFails { .. } => "RegenerationFails",
-        BlockedBy::NeverOpens => "NeverOpens",
+        BlockedBy::NeverOpens { .. } => "NeverOpens",
+        BlockedBy::NotApproved(_) => "NotApproved",
+        BlockedBy::Unhealthy { .. } => "Unhealthy",
+        BlockedBy::UnhealthyBefore { .. } => "UnhealthyBefore",
+        BlockedBy::WavesDiffer(_) => "WavesDiffer",
         BlockedBy::JournalDisagrees => "JournalDisagrees",
         BlockedBy::ExternalLate { .. } => "ExternalLate",
     }
@@ -390,9 +416,11 @@ const fn of_block(by: &BlockedBy) -> &'static str {
 fn what_to_do(name: &str, decision: &Decision) -> Option<String> {
     match decision {
         Decision::Blocked(by) if by.passes() => None,
-        Decision::Blocked(BlockedBy::KeyRefused { .. } | BlockedBy::RegenerationFails { .. }) => {
-            Some(words::unblock(name))
-        }
+        Decision::Blocked(
+            BlockedBy::KeyRefused { .. } | BlockedBy::RegenerationFails { .. } | BlockedBy::Unhealthy { .. },
+        ) => Some(words::unblock(name)),
+        Decision::Blocked(BlockedBy::NotApproved(_))
+        | Decision::Waiting { reason: WaitFor::Approval { .. }, .. } => Some(words::approve(name)),
         Decision::Blocked(BlockedBy::ExternalLate { who, .. }) => {
             let first = who.first().map(|one| one.consumer.name()).unwrap_or_default();
             Some(words::acknowledge(name, first))

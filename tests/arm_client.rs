@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
 use signalr_rekey::azure::consumers::{
-    Change, Marks, Place, Written, app_service, container_apps, static_web_apps,
+    Change, Marks, Place, Written, app_configuration, app_service, container_apps, key_vault, static_web_apps,
 };
 use signalr_rekey::azure::credentials::InsteadOf;
 use signalr_rekey::azure::http::Http;
@@ -670,7 +670,9 @@ async fn every_operation_names_the_right_that_it_needs() {
     let of_secrets = [forbidden(), old(), forbidden(), old(), new, forbidden()];
     // Of a key-value what is read and written, and of one that is refused for want of a role there is no word.
     let of_key_values = [Reply::json(403, ""), key_value("e1", &keys.primary), Reply::json(403, "")];
-    let all = std::iter::repeat_with(forbidden).take(28).chain(of_secrets).chain(of_key_values);
+    let of_lists = [forbidden(), Reply::json(403, "")];
+    let all =
+        std::iter::repeat_with(forbidden).take(31).chain(of_secrets).chain(of_key_values).chain(of_lists);
     let server = Server::play(all).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
@@ -688,6 +690,11 @@ async fn every_operation_names_the_right_that_it_needs() {
         arm.list_slots(&app[0]).await.unwrap_err(),
         arm.list_subscriptions().await.unwrap_err(),
         arm.permissions(&chat().to_string()).await.unwrap_err(),
+        arm.ids_of_type("s", "Microsoft.KeyVault/vaults").await.unwrap_err(),
+        arm.vault_access("/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v", "o")
+            .await
+            .unwrap_err(),
+        arm.links(&app[0].to_string()).await.unwrap_err(),
     ];
     for via in [ASYNC, LOCATION] {
         let url = via(server.base.to_string());
@@ -713,6 +720,8 @@ async fn every_operation_names_the_right_that_it_needs() {
     let in_store = Place::of_key_value(KeyValueId::new("https://s.azconfig.io", "chat", None).unwrap());
     errors.push(in_store.read(&arm).await.unwrap_err());
     errors.push(in_store.write(&arm, None, &change).await.unwrap_err());
+    errors.push(key_vault::list(&arm, "v").await.unwrap_err());
+    errors.push(app_configuration::list(&arm, "s").await.map(drop).unwrap_err());
     errors.extend(errors_of_containers(&keys).await);
     errors.extend(errors_of_static_web_apps(&keys).await);
     let operations = rbac::operations();

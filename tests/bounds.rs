@@ -203,6 +203,7 @@ async fn of_a_webhook_the_status_is_all() {
             events: vec![],
             recorded: vec![],
             repaired_in: None,
+            foreseen: None,
             seen: None,
             took,
             known: None,

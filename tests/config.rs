@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rekey_core::policy::{FirstRotation, Policy, Verify};
+use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
 use signalr_rekey::config::{Cloud, Config, Environment, Faults, StateConfig, load, load_from};
+use url::Url;
 
 const INSTANCE: &str =
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.SignalRService/signalR/sr-demo";
@@ -165,7 +167,13 @@ min_rotation_interval = "6h"
 full_check_every = "2h"
 windows = ["Sat 02:00-05:00 UTC"]
 freezes = ["2026-12-24 UTC"]
+approval = "required"
 spread = "1s"
+pause_between_waves = "30m"
+restarts_at_once = 3
+gate_after = "90s"
+settle_within = "10m"
+on_unhealthy = "stop"
 watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
@@ -191,8 +199,16 @@ verify = "data-plane"
         full_check_every: hours(2),
         windows: vec!["Sat 02:00-05:00 UTC".parse().unwrap()],
         freezes: vec!["2026-12-24 UTC".parse().unwrap()],
+        approval: ApprovalPolicy::Required,
         spread: Duration::from_secs(1),
         due_later: Duration::ZERO,
+        pause_between_waves: hours(1) / 2,
+        restarts_at_once: 3,
+        gate_after: Duration::from_secs(90),
+        settle_within: Duration::from_secs(600),
+        on_unhealthy: OnUnhealthy::Stop,
+        waves: BTreeMap::new(),
+        watched: BTreeSet::new(),
     };
     let config = read(text, &[]).unwrap();
     assert_eq!(config.watch, Some(Duration::from_secs(120)));
@@ -212,7 +228,8 @@ verify = "data-plane"
         ("REKEY_FIRST_ROTATION", "now"),
         ("REKEY_FULL_CHECK_EVERY", "0s"),
         ("REKEY_WINDOWS", "daily 22:00-24:00 UTC"),
-        ("REKEY_FREEZES", ";"),
+        ("REKEY_FREEZES", "none"),
+        ("REKEY_APPROVAL", "none"),
         ("REKEY_NOTICE_BUDGET", "20s"),
         ("REKEY_STATE", "memory"),
         ("WEBSITE_SITE_NAME", "rekey-func"),
@@ -227,6 +244,7 @@ verify = "data-plane"
         full_check_every: Duration::ZERO,
         windows: vec!["daily 22:00-24:00 UTC".parse().unwrap()],
         freezes: vec![],
+        approval: ApprovalPolicy::None,
         ..head
     };
     assert!(config.instances.iter().all(|instance| instance.policy == policy));
@@ -237,6 +255,45 @@ verify = "data-plane"
     assert_eq!(config.azure.client_id.as_deref(), Some("11111111-2222-3333-4444-555555555555"));
     assert_eq!(config.azure.cloud, Cloud::UsGovernment);
     assert_eq!(config.azure.resource_manager.as_str(), "https://management.usgovcloudapi.net/");
+}
+
+#[test]
+fn waves_and_what_tells_how_apps_are_stand_with_each_entry() {
+    let text = r#"
+restarts_at_once = "all"
+
+[[instance]]
+id = "$INSTANCE"
+apps = ["$APP", { id = "$APP/slots/staging", wave = 3, health = "https://app.example/health?code=1" }]
+vault_secrets = [{ id = "https://v.vault.azure.net/secrets/chat", wave = 2 }]
+app_configuration = [{ endpoint = "https://s.azconfig.io", key = "chat", read_by = ["$APP"], wave = 2 }]
+"#;
+    let config = read(text, &[]).unwrap();
+    let instance = &config.instances[0];
+    let numbers: Vec<u32> = instance.policy.waves.values().copied().collect();
+    assert_eq!((numbers.len(), numbers.iter().sum::<u32>(), instance.policy.restarts_at_once), (3, 7, 0));
+    let watched: Vec<_> = instance.policy.watched.iter().collect();
+    assert_eq!(watched, instance.health.keys().collect::<Vec<_>>());
+    let urls: Vec<&str> = instance.health.values().map(Url::as_str).collect();
+    assert_eq!(urls, ["https://app.example/health?code=1"]);
+
+    for (entry, said) in [
+        (r#"wave = 0"#, "a wave is a number from 1 to 100"),
+        (r#"wave = "2""#, "a number without quotes"),
+        (r#"health = "http://app.example/""#, "this is not an https URL"),
+        (r#"health = "https://user:hunter2@app.example/""#, "this URL has no user"),
+        (r#"health = true"#, "the URL that tells how it is"),
+    ] {
+        let text = format!("[[instance]]\nid = \"$INSTANCE\"\napps = [{{ id = \"$APP\", {entry} }}]\n");
+        let fault = read(&text, &[]).unwrap_err().to_string();
+        assert!(fault.contains(said) && !fault.contains("hunter2"), "{entry}: {fault}");
+    }
+    let apart = text.replace("\"$APP\", {", "{ id = \"$APP\", wave = 1 }, {");
+    let fault = read(&apart, &[]).unwrap_err().to_string();
+    assert!(
+        fault.contains("app_configuration[0]: it and the apps of read_by are in different waves"),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -424,10 +481,13 @@ fn windows_that_can_never_do_their_work_are_refused() {
         head("windows = [\"Sat 02:00 UTC\", 5, \"Sat 02:00-05:00 Berlin\"]"),
         head("windows = [\"Sat 02:00-02:10 UTC\", \"Sun 02:00-02:14 UTC\"]"),
         head("rotate_every = \"3d\"\nwindows = [\"Sat 02:00-05:00 UTC\"]"),
+        head("rotate_every = \"6d\"\nwindows = [\"Sun 02:00-03:00 Europe/Berlin\"]"),
         head("freezes = [\"2026-12-20..2026-12-01 UTC\"]"),
         head("spread = \"30d\""),
         set("REKEY_WINDOWS", "Sat 02:00-05:00 UTC; Nun 02:00-05:00 UTC"),
         set("REKEY_FREEZES", "tomorrow"),
+        set("REKEY_WINDOWS", ";"),
+        set("REKEY_FREEZES", " ; ;"),
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
     the configuration has a fault:
@@ -439,7 +499,9 @@ fn windows_that_can_never_do_their_work_are_refused() {
     the configuration has a fault:
       rekey.toml:1:11: windows: no window is open for longer than 14m: regenerating a key and moving the apps to it takes minutes, and the timer has to run meanwhile; write a window of 15m or more
     the configuration has a fault:
-      rekey.toml:2:11: windows: 7d pass between two windows, so that no rotation could keep to rotate_every (3d); write windows on more days, or a longer rotate_every
+      rekey.toml:2:11: windows: no window is open for 165h, so that no rotation could keep to rotate_every (3d); write windows on more days, or a longer rotate_every
+    the configuration has a fault:
+      rekey.toml:2:11: windows: no window is open for 167h, so that no rotation could keep to rotate_every (6d); write windows on more days, or a longer rotate_every
     the configuration has a fault:
       rekey.toml:1:12: freezes[0]: it ends before it begins; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
     the configuration has a fault:
@@ -448,7 +510,25 @@ fn windows_that_can_never_do_their_work_are_refused() {
       REKEY_WINDOWS: its days are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
     the configuration has a fault:
       REKEY_FREEZES: this is not a freeze; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
+    the configuration has a fault:
+      REKEY_WINDOWS: nothing stands in this list; write Sat,Sun 02:00-05:00 Europe/Berlin, or none
+    the configuration has a fault:
+      REKEY_FREEZES: nothing stands in this list; write 2026-12-20..2027-01-06 Europe/Berlin, or none
     "#);
+    // A window of all day is open at all times, and one that is left out on a day of a year is not left out in the text.
+    for good in [
+        "rotate_every = \"6h\"\nwindows = [\"daily 00:00-24:00 UTC\"]",
+        "rotate_every = \"7d\"\nwindows = [\"Sun 02:00-03:00 Europe/Berlin\"]",
+        "windows = \"none\"\nfreezes = \"none\"",
+    ] {
+        assert_eq!(
+            read(&format!("{good}\n{GOOD}"), &[]).err().map(|faults| faults.to_string()),
+            None,
+            "{good}"
+        );
+    }
+    let config = read(&format!("windows = [\"Sat 02:00-05:00 UTC\"]\n{GOOD}"), &[("REKEY_WINDOWS", "none")]);
+    assert_eq!(config.unwrap().instances[0].policy.windows, [], "the default is written as it is told");
     let zones = "windows = [\"Sat,Sun 02:00-05:00 Europe/Berlin\"]\nfreezes = [\"2026-12-24 UTC\"]\nspread = \"24h\"\n";
     let config =
         read(&format!("{zones}{GOOD}"), &[("REKEY_FREEZES", "2026-12-20..2027-01-06 UTC; 2027-05-01 UTC")]);
@@ -466,10 +546,10 @@ fn services_are_spread_by_their_ids() {
         let file = format!("spread = \"24h\"\n{}", service(name));
         read(&file, &[]).unwrap().instances[0].policy.due_later
     };
-    let all: std::collections::BTreeSet<_> = (0..20).map(|n| later(&format!("s{n}"))).collect();
+    let all: BTreeSet<_> = (0..20).map(|n| later(&format!("s{n}"))).collect();
     assert_eq!(all.len(), 20, "{all:?}");
     assert_eq!(later("a"), later("A"), "ids compare without case");
-    let hours: std::collections::BTreeSet<_> = all.iter().map(|later| later.as_secs() / 21_600).collect();
+    let hours: BTreeSet<_> = all.iter().map(|later| later.as_secs() / 21_600).collect();
     assert_eq!(hours.len(), 4, "some in each quarter of the day: {all:?}");
 }
 
@@ -647,7 +727,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, spread, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, approval, spread, pause_between_waves, restarts_at_once, gate_after, settle_within, on_unhealthy, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 

@@ -92,7 +92,7 @@ fn people_read_a_timeline(output: &Output) {
         " s  rekey    sr-demo: settled",
         " s  azure    sr-demo: Secondary key replaced by force\n",
         " s  host     Event Grid tells of it: POST /OnKeyNotice\n",
-        " s  rekey    sr-demo: repaired with the ",
+        " s  rekey    sr-demo: given the ",
         " s  clients  chat-func: client calls to sr-demo work again",
         "     of them refused because of a key\n",
         "     restarts of apps; ",

@@ -253,7 +253,10 @@ fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
 }
 
 /// The families of operations in Azure's contracts that the client asks for.
-const FAMILIES: [&str; 13] = [
+const FAMILIES: [&str; 16] = [
+    "Resources",
+    "Vaults",
+    "Linker",
     "SignalR",
     "SignalRReplicas",
     "WebApps",
@@ -696,7 +699,8 @@ impl Deploy {
     }
 }
 
-const LISTED: &str = "rekey-abc/OnAlert rekey-abc/OnKeyNotice rekey-abc/OnReport rekey-abc/RotateKeys rekey-abc/Status\n";
+const LISTED: &str =
+    "rekey-abc/OnAlert rekey-abc/OnKeyNotice rekey-abc/OnReport rekey-abc/RotateKeys rekey-abc/Status\n";
 
 #[test]
 fn deploying_goes_in_its_order() {

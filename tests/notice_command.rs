@@ -193,7 +193,7 @@ async fn it_fires_events_and_alerts_at_a_handler() {
         azure.force("sr-demo", "Both").await;
         let fired = notice(&azure, &event.to_string(), &["--fire", &url]);
         assert_eq!(fired.status.code(), Some(0), "{}", text(&fired.stderr));
-        assert!(text(&fired.stdout).contains("repaired with the"), "{}", text(&fired.stdout));
+        assert!(text(&fired.stdout).contains("in the place of an invalid one"), "{}", text(&fired.stdout));
     }
     // What has nothing to do, and what was answered before, is answered too, in words and for machines.
     let idle = json!({ "id": "7", "type": "Contoso.Any" });

@@ -11,14 +11,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use common::counting::Counting;
-use common::{CONSUMERS, HOUR, KEY_MARK, MINUTE, Story, all_hold, settled};
-use embedded_azure::{Fault, FaultKind, KeysOff, Options, Secret, SignalR, Site, Vault, World};
+use common::{CONSUMERS, DAY, HOUR, KEY_MARK, MINUTE, Story, all_hold, settled};
+use embedded_azure::{
+    AppConfiguration, EventGrid, Fault, FaultKind, KeyValue, KeysOff, Options, Secret, SignalR, Site, Vault,
+    World,
+};
 use futures::StreamExt;
 use futures::future::join_all;
 use rekey_core::intent::Intent;
 use rekey_core::journal::Held;
 use rekey_core::model::KeyType;
 use rekey_core::notice;
+use rekey_core::policy::FirstRotation;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
 use signalr_rekey::clock::Clock;
@@ -594,4 +598,63 @@ async fn a_new_version_of_a_secret_calls_for_nothing() {
         assert!(!format!("{outcome:?}").contains("settled"), "{outcome:?}");
     }
     assert_eq!(requests(), before, "nothing was read or written");
+}
+
+/// Our own rotation of a secret and of a key-value raises events of the vault and of the store, which come back: nothing is read or
+/// written for them, or each would be the cause of the next.
+#[tokio::test]
+async fn what_vaults_and_stores_tell_of_our_own_writes_causes_nothing() {
+    let grid = EventGrid { latency: Duration::ZERO, disorder: Duration::ZERO, ..EventGrid::default() };
+    let options = Options { event_grid: Some(grid), ..Options::default() };
+    let mut story = Story::of(vault_and_store(), options).await;
+    story.config.instances[0].policy.first_rotation = FirstRotation::Now;
+    assert!(settled(&story.watch(3 * DAY).await));
+    assert_eq!(story.requests("KeyVault_SetSecret") + story.requests("AppConfiguration_PutKeyValue"), 2);
+
+    let kinds = ["Microsoft.KeyVault.SecretNewVersionCreated", "Microsoft.AppConfiguration.KeyValueModified"];
+    let mut told = story.sim.undelivered_events();
+    told.retain(|event| kinds.iter().any(|kind| event["eventType"] == *kind));
+    for kind in kinds {
+        assert!(told.iter().any(|event| event["eventType"] == kind), "{kind} is raised");
+    }
+    let handler = Handler::of(&story);
+    let asked = story.sim.requests().len();
+    for event in &told {
+        assert_done(&handler.deliver(event).await);
+    }
+    assert_eq!(story.sim.requests().len(), asked, "nothing is asked");
+}
+
+/// One app refers to a secret, another to a key-value.
+fn vault_and_store() -> World {
+    let (group, primary) = (|| "rg-demo".to_owned(), "{primary:sr-demo}");
+    let site = |name: &str, value: &str| Site {
+        group: group(),
+        name: name.into(),
+        kind: "app".into(),
+        settings: [(CONSUMERS[0].1.to_owned(), value.to_owned())].into(),
+        ..Site::default()
+    };
+    World {
+        signalr: vec![SignalR { group: group(), name: "sr-demo".into(), ..SignalR::default() }],
+        sites: vec![
+            site("by-vault", "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=signalr)"),
+            site(
+                "by-store",
+                "@Microsoft.AppConfiguration(Endpoint=https://cs-demo.azconfig.io; Key=signalr)",
+            ),
+        ],
+        vaults: vec![Vault {
+            group: group(),
+            name: "kv-demo".into(),
+            secrets: [("signalr".to_owned(), Secret::new(primary))].into(),
+        }],
+        app_configurations: vec![AppConfiguration {
+            group: group(),
+            name: "cs-demo".into(),
+            key_values: vec![KeyValue::new("signalr", None, primary)],
+            access_key: None,
+        }],
+        ..World::default()
+    }
 }

@@ -31,7 +31,7 @@ async fn the_handler_rotates_and_repairs_as_the_host_calls_it() {
     azure.force("sr-demo", "Both").await;
     let (status, reply) = handler.notice("sr-demo").await;
     assert_eq!(status, 200, "{reply}");
-    assert!(reply["Logs"].to_string().contains("repaired with the"), "{reply}");
+    assert!(reply["Logs"].to_string().contains("in the place of an invalid one"), "{reply}");
     let (status, reply) =
         handler.call("OnKeyNotice", json!({"event": {"id": "2", "eventType": "Other"}})).await;
     assert_eq!(status, 200, "what does not concern us is no failure: {reply}");

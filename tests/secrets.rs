@@ -195,7 +195,7 @@ async fn no_secret_leaves_the_process() {
     let mut output = String::new();
     live_through_everything(&story, &mut output).await;
     assert!(story.sim.waiting().is_empty(), "every fault was met: {:?}", story.sim.waiting());
-    assert!(output.contains("repaired with"), "the story was lived through: {output}");
+    assert!(output.contains("in the place of an invalid one"), "the story was lived through: {output}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 3);
 
     search("a reply", &output);

@@ -96,7 +96,10 @@ async fn it_shows_a_rotation_from_the_first_look_to_the_last() {
     assert!(service["condition"]["whatToDo"].is_null());
     let key = app.story.key("sr-demo", KeyType::Secondary).fingerprint().to_string();
     assert_eq!(service["keys"]["secondary"]["fingerprint"], key.as_str());
-    assert_eq!((&service["keys"]["secondary"]["held"], &service["keys"]["primary"]["held"]), (&json!("now"), &json!("never")));
+    assert_eq!(
+        (&service["keys"]["secondary"]["held"], &service["keys"]["primary"]["held"]),
+        (&json!("now"), &json!("never"))
+    );
     assert_eq!(service["nextDue"], service["keys"]["secondary"]["due"]);
     let consumers = service["consumers"].as_array().unwrap();
     assert_eq!(consumers.len(), 3, "{service:#}");
@@ -106,7 +109,11 @@ async fn it_shows_a_rotation_from_the_first_look_to_the_last() {
     }
     let timeline = &service["timeline"];
     let count = |of: &str| timeline[of].as_array().unwrap().len();
-    assert_eq!((count("lives"), count("moves"), count("graces"), count("outages")), (4, 1, 2, 0), "{timeline:#}");
+    assert_eq!(
+        (count("lives"), count("moves"), count("graces"), count("outages")),
+        (4, 1, 2, 0),
+        "{timeline:#}"
+    );
     assert_eq!(timeline["moves"][0]["keyType"], "Secondary");
     assert_eq!(service["runs"].as_array().unwrap().len(), 10);
 }
@@ -116,13 +123,19 @@ async fn who_is_cut_off_is_shown_and_that_it_is_over() {
     let app = App::of(Story::new().await);
     app.live(8 * HOUR).await;
     // It cannot be repaired.
-    app.story.sim.fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).times(u64::MAX));
+    app.story
+        .sim
+        .fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).times(u64::MAX));
     app.story.force("sr-demo", &[KeyType::Secondary]).unwrap();
     app.story.clock.advance(2 * MINUTE);
     app.tick().await;
     let page = app.json().await;
     let condition = &page["services"][0]["condition"];
-    assert_eq!((&condition["type"], &condition["reason"]), (&json!("Repairing"), &json!("CutOff")), "{page:#}");
+    assert_eq!(
+        (&condition["type"], &condition["reason"]),
+        (&json!("Repairing"), &json!("CutOff")),
+        "{page:#}"
+    );
     let message = condition["message"].as_str().unwrap();
     assert!(message.contains("chat-web") && message.contains("are being refused"), "{message}");
     assert_eq!(condition["whatToDo"], "signalr-rekey status sr-demo");
@@ -186,7 +199,10 @@ async fn it_holds_no_key_and_lets_a_browser_load_nothing() {
     }
     let header = |name: &str| headers.iter().find(|(known, _)| *known == name).unwrap().1.clone();
     assert!(header("content-security-policy").starts_with("default-src 'none'; style-src 'sha256-"));
-    assert_eq!((header("cache-control").as_str(), header("content-type").as_str()), ("no-store", "text/html; charset=utf-8"));
+    assert_eq!(
+        (header("cache-control").as_str(), header("content-type").as_str()),
+        ("no-store", "text/html; charset=utf-8")
+    );
 }
 
 #[tokio::test]
@@ -197,7 +213,8 @@ async fn one_service_is_shown_alone_and_none_that_is_not_configured() {
     for named in [service(1), service(1).to_uppercase(), app.story.config.instances[1].id.to_string()] {
         match app.look(asked(named)).await.reply {
             Some(Reply { content: Content::Json(page), .. }) => {
-                let names: Vec<_> = page["services"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+                let names: Vec<_> =
+                    page["services"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
                 assert_eq!(names, [&json!(service(1))]);
             }
             other => panic!("{other:?}"),
@@ -234,7 +251,8 @@ async fn the_document_tells_every_field() {
     let (_, fields) = document.split_once("## Fields").unwrap();
     let (fields, _) = fields.split_once("\n## ").unwrap();
     let rows = fields.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
-    let told: Vec<&str> = rows.flat_map(|(names, _)| names.split('`').filter(|name| !name.starts_with(','))).collect();
+    let told: Vec<&str> =
+        rows.flat_map(|(names, _)| names.split('`').filter(|name| !name.starts_with(','))).collect();
     let told: Vec<&str> = told.into_iter().filter(|name| !name.is_empty()).collect();
     let mut found = std::collections::BTreeSet::new();
     walk("", &app.json().await, &mut found);
@@ -244,7 +262,9 @@ async fn the_document_tells_every_field() {
         let is_told = told.iter().any(|name| {
             name.strip_suffix("[]").map_or(*name == shown, |list| shown.starts_with(&format!("{list}[].")))
         });
-        let has_rows = told.iter().any(|name| name.starts_with(&format!("{shown}.")) || name.starts_with(&format!("{shown}[]")));
+        let has_rows = told
+            .iter()
+            .any(|name| name.starts_with(&format!("{shown}.")) || name.starts_with(&format!("{shown}[]")));
         assert!(is_told || has_rows, "docs/status-page.md does not tell {field}");
     }
     for name in told {

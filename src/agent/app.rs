@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::Agent;
+use crate::azure::http::{ask_health, shown};
 use crate::config::{Health, TakingEffect};
 use crate::report::cause;
 use crate::report::text::agent as words;
@@ -20,9 +21,6 @@ const TAIL: usize = 1000;
 
 /// How long the rest of its output is waited for once a command has ended.
 const REST: Duration = Duration::from_millis(200);
-
-/// How long one answer of the app may take.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Between two times that the app is asked.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -89,26 +87,15 @@ async fn is_well(agent: &Agent, health: &Health) -> Result<(), String> {
     let Health { url, within } = health;
     let until = agent.clock.now() + delta(*within);
     loop {
-        let why = match ask(agent, health).await {
+        let why = match ask_health(&agent.http, url).await {
             Ok(()) => return Ok(()),
             Err(why) => why,
         };
         if agent.clock.now() + delta(ASK_AGAIN) > until {
-            let shown = url.host_str().unwrap_or_default();
-            let place = format!("{}://{shown}{}", url.scheme(), url.path());
-            return Err(words::not_well(place, rounded(*within), why));
+            return Err(words::not_well(shown(url), rounded(*within), why));
         }
         agent.clock.sleep(ASK_AGAIN).await;
     }
-}
-
-async fn ask(agent: &Agent, health: &Health) -> Result<(), String> {
-    let client = agent.http.client(&health.url).map_err(|error| cause::told(&error))?;
-    let answer = client.get(health.url.clone()).timeout(ANSWER).send().await;
-    let answer =
-        answer.map_err(|error| cause::because(words::NO_HEALTH_ANSWER, Some(&error.without_url())))?;
-    let status = answer.status();
-    if status.is_success() { Ok(()) } else { Err(words::health_status(status.as_u16())) }
 }
 
 /// The end of what a command says.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Agent;
 use super::state::{Memory, Reported};
 use crate::azure::http;
+use crate::bounded::Unread;
 use crate::config::Reporting;
 use crate::report::cause;
 use crate::report::text::agent as words;
@@ -38,6 +39,12 @@ struct Body<'a> {
     instance: &'a ServiceId,
     name: &'a str,
     fingerprint: &'a Fingerprint,
+}
+
+/// What the function answers when it has put a report on record, as far as it matters here.
+#[derive(Deserialize)]
+struct Answer {
+    recorded: bool,
 }
 
 /// Reports a key, if that is news or due; or why that came to nothing.
@@ -96,10 +103,20 @@ async fn send(
         Unsent { why, passes: true }
     })?;
     let status = answer.status();
+    let body = match http::read(answer, LARGEST).await {
+        Err(Unread::Broken(error)) if status.is_success() => {
+            let why = cause::because(words::NO_REPORT_ANSWER, Some(&error.without_url()));
+            return Err(Unsent { why, passes: true });
+        }
+        body => body.unwrap_or_default(),
+    };
     if status.is_success() {
-        return Ok(());
+        // A gateway, or whatever else may be there, says 200 as well.
+        let is_recorded = serde_json::from_slice::<Answer>(&body).is_ok_and(|answer| answer.recorded);
+        let unsent =
+            || Unsent { why: words::report_not_recorded(status.as_u16(), said(&body, code)), passes: false };
+        return if is_recorded { Ok(()) } else { Err(unsent()) };
     }
-    let body = http::read(answer, LARGEST).await.unwrap_or_default();
     let passes = status.is_server_error()
         || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
     let said = said(&body, code);

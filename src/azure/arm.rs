@@ -37,6 +37,8 @@ pub use gate::Urgency;
 pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
 pub(crate) use request::{Call, WAITS};
+pub(crate) use said::Linked;
+pub(in crate::azure) use said::tidy;
 
 use gate::{Gate, Turn};
 use sync_tokens::SyncTokens;

@@ -5,10 +5,10 @@
 //! a container app, a dictionary of a static web app. Each kind is a `ConsumerKind`. What a value says of a service, wherever it
 //! is kept, is read by [`Marks`].
 
-pub(crate) mod app_configuration;
+pub mod app_configuration;
 pub mod app_service;
 pub mod container_apps;
-pub(crate) mod key_vault;
+pub mod key_vault;
 pub mod static_web_apps;
 mod text;
 mod value;
@@ -31,6 +31,7 @@ use rekey_core::model::{
     StaticWebAppId,
 };
 use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
+use secrecy::zeroize::Zeroizing;
 
 /// A place of one kind: what is read at one time, and written at one.
 #[allow(
@@ -39,7 +40,7 @@ use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
 )]
 pub(crate) trait ConsumerKind: Sized {
     /// What was read of it, with its version where the store keeps one. It may hold key material; its `Debug` does not.
-    type Contents;
+    type Contents: Clone;
 
     /// The operations of Azure's contract that places of this kind are read and written by. Roles, the doctor and the
     /// documents go by what they need.
@@ -50,6 +51,18 @@ pub(crate) trait ConsumerKind: Sized {
 
     /// Reads what it holds; or why not.
     async fn read(&self, arm: &Arm) -> Result<Self::Contents, ArmError>;
+
+    /// What it holds just before it is written.
+    async fn just_before(
+        &self,
+        arm: &Arm,
+        just_read: Option<&Self::Contents>,
+    ) -> Result<Self::Contents, ArmError> {
+        match just_read {
+            Some(read) => Ok(read.clone()),
+            None => self.read(arm).await,
+        }
+    }
 
     /// Writes another key into its consumers and changes nothing else: conditionally where the store can, else merged into
     /// what is read just before (or was read so lately that it can stand for that), and compared with the answer, or with
@@ -555,6 +568,36 @@ pub struct Change<'a> {
     pub versions: &'a Versions,
     /// Whether invalid keys alone are replaced: a valid one beside them is given another only once the service accepted that.
     pub only_stale: bool,
+}
+
+impl Change<'_> {
+    /// A value with the new key; nothing if it holds none of ours, or has it already.
+    pub(super) fn rewritten(&self, value: &str) -> Option<Zeroizing<String>> {
+        let written = self.marks.with_key(value, self.key, self.only_stale)?;
+        (*written != value).then_some(written)
+    }
+
+    /// A dictionary with the new key in settings of it. What is there no longer, or is something else by now, is left alone: the
+    /// next check says what became of it.
+    fn rewrite<'n>(&self, before: &Dictionary, names: impl IntoIterator<Item = &'n str>) -> Dictionary {
+        let mut wanted = before.clone();
+        for name in names {
+            if let Some(text) = before.expose(name).and_then(|value| self.rewritten(value)) {
+                wanted.set_value(name, &text);
+            }
+        }
+        wanted
+    }
+}
+
+/// What came of writing a dictionary, by Azure's answer.
+fn written<'n>(
+    after: Dictionary,
+    wanted: &Dictionary,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Written<Dictionary> {
+    let took = names.into_iter().all(|name| after.expose(name) == wanted.expose(name));
+    if took { Written::Accepted(after) } else { Written::Overwritten }
 }
 
 /// What came of a write that Azure took.

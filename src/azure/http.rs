@@ -13,7 +13,7 @@ use azure_core::http::{AsyncRawResponse, HttpClient, Request, Transport};
 use futures::stream;
 use reqwest::{Client, Response};
 use secrecy::zeroize::Zeroizing;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use crate::bounded::{self, Unread};
 use crate::report::cause;
@@ -111,6 +111,25 @@ pub(crate) async fn read(
     bounded::read(stream::try_unfold(response, next), limit, expected).await
 }
 
+/// How long one answer to the question whether an app works may take.
+const HEALTH_ANSWER: Duration = Duration::from_secs(5);
+
+/// Asks a URL whether an app works; or why it does not, as far as that tells. No token goes with it, no redirect is followed,
+/// and of the answer nothing but the status is read.
+pub(crate) async fn ask_health(http: &Http, url: &Url) -> Result<(), String> {
+    let client = http.client(url).map_err(|error| cause::told(&error))?;
+    let answer = client.get(url.clone()).timeout(HEALTH_ANSWER).send().await;
+    let answer =
+        answer.map_err(|error| cause::because(words::NO_HEALTH_ANSWER, Some(&error.without_url())))?;
+    let status = answer.status();
+    if status.is_success() { Ok(()) } else { Err(words::health_status(status.as_u16())) }
+}
+
+/// A URL that is asked how an app is, as people are told of it: a query may be a secret.
+pub(crate) fn shown(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
 /// Refuses a URL to which no credential may be sent: https is always in order, plain http on loopback alone.
 pub(crate) fn check_secure(url: &Url) -> Result<(), Insecure> {
     let secure = match url.scheme() {
@@ -121,10 +140,15 @@ pub(crate) fn check_secure(url: &Url) -> Result<(), Insecure> {
     secure.then_some(()).ok_or_else(|| Insecure::new(url))
 }
 
+/// Where a URL leads, with the port if it names one, and without what may be a secret: a user, a path, a query.
+pub(crate) fn origin_of(url: &Url) -> String {
+    format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort])
+}
+
 impl Insecure {
     /// Neither the path nor the user name of a wrong URL is repeated: people paste secrets there.
     pub(crate) fn new(url: &Url) -> Self {
-        Self(format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default()))
+        Self(origin_of(url))
     }
 }
 

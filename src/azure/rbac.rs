@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use super::arm::{self, AskedBy, Operation};
 use super::consumers::Place;
+use super::resources;
 use super::services::KeyService;
 use rekey_core::model::ServiceType;
 
 /// Every operation of the client, with the Azure RBAC actions that it needs.
 pub fn operations() -> Vec<Operation> {
     let services = ServiceType::ALL.into_iter().flat_map(|kind| kind.operations().all());
-    services.chain(Place::operations()).chain(arm::OPERATIONS).collect()
+    services.chain(Place::operations()).chain(arm::OPERATIONS).chain(resources::OPERATIONS).collect()
 }
 
 /// The actions of what the deployed handler asks for, of these, that a role on the resource itself can allow. Those below

@@ -94,6 +94,8 @@ pub struct ServiceResource {
     pub disable_local_auth: bool,
     /// Whether the data plane is switched off.
     pub stopped: bool,
+    /// Its service mode, which says what becomes of clients when an app restarts; nothing if Azure does not tell.
+    pub mode: Option<String>,
 }
 
 /// The keys of a service.

@@ -12,19 +12,17 @@ use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
+use crate::report::text::brief::called;
 use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
-use crate::report::text::snapshot::external;
 use crate::report::text::{InWords, command as text, file_name};
-use crate::store::Lease;
+use crate::store::{Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
 use rekey_core::journal::{Event, Held};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, NotAKeyType};
+use rekey_core::notice::name_of_person;
 
 /// How long Azure may take to show the service.
 const PATIENCE: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
-
-/// The longest name of a person that is put on record.
-const LONGEST_NAME: usize = 100;
 
 /// The arguments of `acknowledge`.
 #[derive(Debug, Args)]
@@ -70,13 +68,17 @@ async fn try_acknowledge(args: &AcknowledgeArgs, environment: &Environment) -> R
         return Ok(Exit::Wrong);
     }
     warn_of_own_memory(&rekey.config);
-    let by = who(args, environment).ok_or_else(|| wrong(text::ACKNOWLEDGE_NO_NAME))?;
+    let by = who(args.by.as_deref(), environment)?;
     let told = |error: RunError| failed(service, &error);
     let preview = rekey.preview(service, SystemClock.now() + PATIENCE).await.map_err(told)?;
     let name = service.id.name();
-    terminal::tell(&format!("{name}: {}", preview.decision.in_words()));
+    if preview.journal.keys().is_none() {
+        terminal::complain(&text::acknowledge_too_early(name));
+        return Ok(Exit::Failed);
+    }
     let Word { event, says } = word(args, service, &preview, by)?;
-    terminal::say(&format!("  {says}"));
+    terminal::tell(&text::acknowledge_stands(name, preview.decision.in_words()));
+    terminal::say(&text::acknowledge_to_record(says));
     if !args.yes {
         match terminal::ask(text::ACKNOWLEDGE_QUESTION) {
             Answer::Yes => {}
@@ -87,17 +89,22 @@ async fn try_acknowledge(args: &AcknowledgeArgs, environment: &Environment) -> R
             Answer::Nobody => return Err(wrong(NOT_A_TERMINAL)),
         }
     }
-    record(&rekey, service, event).await.map_err(told)?;
+    record(&rekey, service, event, "acknowledge").await.map_err(told)?;
     terminal::say(&text::acknowledged(name));
     Ok(Exit::Done)
 }
 
-fn wrong(why: &str) -> Exit {
+pub(super) fn wrong(why: &str) -> Exit {
     terminal::complain(why);
     Exit::Wrong
 }
 
-fn failed(service: &ServiceConfig, error: &RunError) -> Exit {
+pub(super) fn failed(service: &ServiceConfig, error: &RunError) -> Exit {
+    // What fitted the journal a moment ago: another run has changed it since.
+    if matches!(error, RunError::Store(StoreError::Illegal(_))) {
+        terminal::complain(&text::acknowledge_overtaken(service.id.name()));
+        return Exit::Failed;
+    }
     terminal::complain_of(&format!("{}: {}", service.id.name(), cause::told(error)));
     if is_of_another_run(error) {
         terminal::complain(&format!("  {}", text::ACKNOWLEDGE_OTHER_RUN));
@@ -106,12 +113,11 @@ fn failed(service: &ServiceConfig, error: &RunError) -> Exit {
     Exit::Failed
 }
 
-/// Who says so, on one line; nothing where nobody can tell.
-fn who(args: &AcknowledgeArgs, environment: &Environment) -> Option<String> {
+/// Who says so: the one who is named, or the user of this machine.
+pub(super) fn who(named: Option<&str>, environment: &Environment) -> Result<String, Exit> {
     let of_machine = || ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| environment.get(name));
-    let by = args.by.as_deref().or_else(of_machine)?.trim();
-    let is_name = !by.is_empty() && by.len() <= LONGEST_NAME && !by.chars().any(char::is_control);
-    is_name.then(|| by.to_owned())
+    let by = named.or_else(of_machine).and_then(name_of_person);
+    by.ok_or_else(|| wrong(text::ACKNOWLEDGE_NO_NAME))
 }
 
 fn word(
@@ -130,30 +136,34 @@ fn word(
     if let Some(consumer) = bounds.keys().find(|id| is_meant(id)) {
         return of_readers(args, consumer, preview, by);
     }
-    let external = service.external.iter().map(|one| external(&one.id));
+    let external = service.external.iter().map(|one| called(&one.id));
     let known: Vec<String> = external.chain(bounds.keys().map(ToString::to_string)).collect();
     let known = if known.is_empty() { text::ACKNOWLEDGE_NOBODY.to_owned() } else { known.join(", ") };
     Err(wrong(&text::acknowledge_not_known(&args.name, service.id.name(), file_name(), known)))
 }
 
-/// That it holds a key: the one that is named, or that it is to take, or that all others hold.
+/// That it holds a key: the one that is named, or that it is to take, or that all others surely hold.
 fn of_external(
     args: &AcknowledgeArgs,
     consumer: &ConsumerId,
     preview: &Preview,
     by: String,
 ) -> Result<Word, Exit> {
-    let (snapshot, named) = (&preview.snapshot, external(consumer));
+    let (snapshot, named) = (&preview.snapshot, called(consumer));
     let asked = preview.decision.awaits().find(|(_, one)| one.consumer == *consumer);
     let asked = asked.map(|(key_type, _)| key_type.other());
-    let held: Vec<KeyType> = KeyType::ALL
-        .into_iter()
-        .filter(|key_type| !snapshot.writable_holders(*key_type).is_empty())
-        .collect();
+    let is_held = |key_type: &KeyType| {
+        let holders = snapshot.writable_holders(*key_type);
+        holders.iter().any(|at| !snapshot.may_hold.contains(at))
+    };
+    let held: Vec<KeyType> = KeyType::ALL.into_iter().filter(is_held).collect();
     let of_all = if let [only] = held[..] { Some(only) } else { None };
     let key_type =
         args.key.or(asked).or(of_all).ok_or_else(|| wrong(&text::acknowledge_which_key(&named)))?;
     let fingerprint = snapshot.keys[key_type].clone();
+    if preview.journal.keys().is_none_or(|keys| keys[key_type].fingerprint != fingerprint) {
+        return Err(wrong(&text::acknowledge_new_key(key_type)));
+    }
     let said = preview.journal.report(consumer);
     if said.is_some_and(|said| said.fingerprint == fingerprint) {
         terminal::complain(&text::acknowledge_known(named, key_type));
@@ -186,8 +196,14 @@ fn of_readers(
     Ok(Word { event: Event::ReadersAcknowledged { consumer, fingerprint, by }, says })
 }
 
-async fn record(rekey: &Engine, service: &ServiceConfig, event: Event) -> Result<(), RunError> {
-    let holder = format!("acknowledge/{}", uuid::Uuid::new_v4());
+/// Puts a person's word on record, under the lease of the journal.
+pub(super) async fn record(
+    rekey: &Engine,
+    service: &ServiceConfig,
+    event: Event,
+    command: &str,
+) -> Result<(), RunError> {
+    let holder = format!("{command}/{}", uuid::Uuid::new_v4());
     let store = Arc::clone(&rekey.store);
     let mut lease = Lease::acquire(store, Arc::clone(&rekey.clock), &service.id, &holder).await?;
     // What does not fit is not on record, and the lease is given back all the same.

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, config_path, load_from};
-use crate::init::{self, Found, Scope, is_misnamed};
+use crate::init::{self, Found, Named, Scope, is_misnamed};
 use crate::report::cause;
 use crate::report::text::command as words;
 use crate::terminal::{self, Exit};
@@ -28,6 +28,12 @@ pub(super) struct InitArgs {
     /// Look in this subscription; needed where there are several
     #[arg(long, value_name = "ID")]
     subscription: Option<String>,
+    /// Look through the secrets of this vault too, by its name; may be given several times
+    #[arg(long, value_name = "NAME")]
+    vault: Vec<String>,
+    /// Look through the key-values of this App Configuration store too, by its name; may be given several times
+    #[arg(long, value_name = "NAME")]
+    app_configuration: Vec<String>,
     /// The file to write, in this folder if it has no path; - for stdout
     #[arg(long, value_name = "FILE", default_value = "rekey.toml")]
     output: PathBuf,
@@ -59,12 +65,14 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
         return Err((Exit::Wrong, there_already(&args.output)));
     }
     let wrong = |error: &(dyn Error + 'static)| (Exit::Wrong, cause::told(error));
+    let named = Named::read(&args.vault, &args.app_configuration).map_err(|error| wrong(&error))?;
     let config: Config = load_from(NOTHING, "rekey.toml", environment).map_err(|faults| wrong(&faults))?;
     let composed = compose(config, environment, Arc::new(SystemClock), silent());
     let arm = composed.map_err(|error| wrong(&error))?.arm.until(SystemClock.now() + PATIENCE);
     let failed = |error: &(dyn Error + 'static)| (Exit::Failed, cause::told(error));
     let scope = Scope::find(&arm, args.resource_group.as_deref(), args.subscription.as_deref()).await;
-    let found = Found::look(&arm, scope.map_err(|error| wrong(&error))?).await;
+    let scope = scope.map_err(|error| wrong(&error))?.and(named);
+    let found = Found::look(&arm, scope).await;
     let found = found.map_err(|error| if is_misnamed(&error) { wrong(&error) } else { failed(&error) })?;
     found.summary().iter().for_each(|line| terminal::complain(line));
     let Some(text) = init::write(&found) else {

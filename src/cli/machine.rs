@@ -8,14 +8,16 @@ use serde_json::Value;
 use super::instances::{Seen, look_at};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
-use crate::report::text::snapshot::{external, notes, warnings};
+use crate::report::text::brief::called;
+use crate::report::text::snapshot::{notes, warnings};
 use crate::report::text::{InWords, command as words};
 use crate::report::{json, text};
 use crate::terminal::{self, Exit};
-use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
-use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
+use rekey_core::journal::{Entry, Gate, Held, Journal, KeyRecord, Origin, Watch, Wave};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
-    self, Awaited, Consumer, Decision, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step, Unknown,
+    self, Awaited, Consumer, Decision, Due, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step,
+    Unknown, WaitFor,
 };
 
 /// An answer: what there is to say of each service.
@@ -80,6 +82,7 @@ pub(super) struct Service<More> {
     pub(super) next: Next,
     /// Who is waited for that only others can change.
     pub(super) waiting_for: Vec<AwaitedFields>,
+    pub(super) wave: Option<WaveFields>,
     #[serde(flatten)]
     pub(super) more: More,
 }
@@ -116,6 +119,7 @@ impl<More> Service<More> {
             watches: watches(journal, snapshot.at),
             next: Next::of(decision),
             waiting_for: waiting_for(decision),
+            wave: journal.wave().map(WaveFields::of),
             ..Self::unseen(instance, None, more)
         }
     }
@@ -135,6 +139,7 @@ impl<More> Service<More> {
             watches: vec![],
             next: Next::default(),
             waiting_for: vec![],
+            wave: None,
             more,
         }
     }
@@ -159,6 +164,29 @@ fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
     watches
 }
 
+/// The wave that was moved last.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WaveFields {
+    number: u32,
+    key_type: KeyType,
+    consumers: Vec<String>,
+    moved: DateTime<Utc>,
+    gate: &'static str,
+}
+
+impl WaveFields {
+    fn of(wave: &Wave) -> Self {
+        let gate = match &wave.gate {
+            Gate::Open => "open",
+            Gate::Passed { .. } => "passed",
+            Gate::Failed { .. } => "failed",
+        };
+        let consumers = wave.apps.iter().map(ConsumerId::to_string).collect();
+        Self { number: wave.number, key_type: wave.to, consumers, moved: wave.moved, gate }
+    }
+}
+
 /// What is decided.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -170,23 +198,48 @@ pub(super) struct Next {
 }
 
 /// What the operator said that holds a rotation back.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct HeldBy {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// The key that the rotation replaces which is to be approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Fingerprint>,
 }
 
 impl HeldBy {
     fn of(decision: &Decision) -> Option<Self> {
-        let (r#type, until) = match decision {
-            Decision::Waiting { reason: plan::WaitFor::Window, until } => ("window", Some(*until)),
-            Decision::Waiting { reason: plan::WaitFor::Freeze, until } => ("freeze", Some(*until)),
-            Decision::Blocked(plan::BlockedBy::NeverOpens) => ("window", None),
+        let of = |r#type, until| Self { r#type, until, ..Self::default() };
+        let approval =
+            |due: &Due| Self { key: Some(due.key.clone()), since: Some(due.since), ..of("approval", None) };
+        Some(match decision {
+            Decision::Waiting { reason: WaitFor::Window, until } => of("window", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Freeze, until } => of("freeze", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Pause(pause), until } => Self {
+                since: Some(pause.at),
+                by: Some(pause.by.clone()),
+                why: Some(pause.why.clone()),
+                ..of("pause", Some(*until))
+            },
+            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. }
+            | Decision::Blocked(plan::BlockedBy::NotApproved(due)) => approval(due),
+            Decision::Blocked(plan::BlockedBy::NeverOpens { opens }) => of("window", *opens),
+            Decision::Waiting { reason: WaitFor::Gate(_), until } => of("gate", Some(*until)),
+            Decision::Waiting { reason: WaitFor::BetweenWaves(_), until } => of("betweenWaves", Some(*until)),
+            Decision::Blocked(
+                plan::BlockedBy::Unhealthy { .. } | plan::BlockedBy::UnhealthyBefore { .. },
+            ) => of("health", None),
+            Decision::Blocked(plan::BlockedBy::WavesDiffer(_)) => of("waves", None),
             _ => return None,
-        };
-        Some(Self { r#type, until })
+        })
     }
 }
 
@@ -282,6 +335,8 @@ pub(super) struct ConsumerFields {
     section: Option<&'static str>,
     name: Option<String>,
     holds: Holds,
+    /// Whether it surely does.
+    certain: bool,
     why: Option<String>,
     fingerprint: Option<Fingerprint>,
 }
@@ -334,6 +389,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
         section: consumer.at.section.map(section),
         name: Some(consumer.at.name.clone()).filter(|name| !name.is_empty()),
         holds,
+        certain: !snapshot.may_hold.contains(&consumer.at),
         why,
         fingerprint,
     }
@@ -341,24 +397,23 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
 
 /// The places of which it is not clear what they hold, a line for each, in the words of the list of consumers.
 pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
-    let line = |place: ConsumerFields| {
+    let line = |unknown: &Unknown, place: ConsumerFields| {
         let holds = match place.holds {
             Holds::Stale => words::HOLDS_STALE_TEXT,
             Holds::Reference => words::HOLDS_REFERENCE,
-            Holds::Placeholder => "a placeholder",
+            Holds::Placeholder => words::HOLDS_PLACEHOLDER,
             Holds::Invalid => words::HOLDS_INVALID,
             Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => words::HOLDS_UNSEEN,
         };
-        let app = place.id.parse().map_or(place.id, |app: AppId| app.name());
         let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));
-        format!("{app}{setting} holds {holds}")
+        format!("{}{setting} {holds}", called(unknown.consumer()))
     };
     let told = |unknown: &Unknown| match unknown {
-        Unknown::NeverReported { consumer } => vec![words::holds_unreported(external(consumer))],
+        Unknown::NeverReported { consumer, .. } => vec![words::holds_unreported(called(consumer))],
         Unknown::ExternalStale { consumer, held, .. } => {
-            vec![words::holds_reported_stale(external(consumer), held)]
+            vec![words::holds_reported_stale(called(consumer), held)]
         }
-        other => of_unknown(other).into_iter().map(line).collect(),
+        other => of_unknown(other).into_iter().map(|place| line(other, place)).collect(),
     };
     snapshot.unknown.iter().flat_map(told).collect()
 }
@@ -370,6 +425,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         section: None,
         name: name.cloned(),
         holds,
+        certain: false,
         why: Some(unknown.in_words()),
         fingerprint: None,
     };
@@ -381,13 +437,11 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::OnlyReferences { app, names } => {
             names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
         }
-        Unknown::Reference { app: app @ ConsumerId::ContainerApp(_), name, .. } => {
+        // It is followed, and what is at its end cannot be told.
+        Unknown::Reference { app, name, .. } | Unknown::KeyValueReference { app, name, .. } => {
             vec![one(app, Some(name), Holds::Unknown)]
         }
-        Unknown::Reference { app, name, .. } | Unknown::KeyValueReference { app, name, .. } => {
-            vec![one(app, Some(name), Holds::Reference)]
-        }
-        Unknown::NeverReported { consumer } => vec![one(consumer, None, Holds::Unknown)],
+        Unknown::NeverReported { consumer, .. } => vec![one(consumer, None, Holds::Unknown)],
         Unknown::ExternalStale { consumer, held, .. } => {
             vec![ConsumerFields { fingerprint: Some(held.clone()), ..one(consumer, None, Holds::Stale) }]
         }
@@ -478,7 +532,10 @@ fn step(foreseen: &Foreseen) -> StepFields {
         Decision::Do(Step::Follow(key_type) | Step::Verify(key_type) | Step::Regenerate(key_type)) => {
             (Some(*key_type), &[][..])
         }
-        Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Settled { .. } => (None, &[][..]),
+        Decision::Do(Step::Gate(_))
+        | Decision::Waiting { .. }
+        | Decision::Blocked(_)
+        | Decision::Settled { .. } => (None, &[][..]),
     };
     let place = |at: &plan::ConsumerRef| Place {
         kind: at.app.kind(),

@@ -375,7 +375,8 @@ mod tests {
         let storage = &[("AzureWebJobsStorage__accountName", "acc")][..];
         let (with, without) =
             (admitted(storage, "", true).unwrap().0, admitted(&[], "--without-journal", true).unwrap().0);
-        let busy = || Ending::Busy { holder: "timer/1".to_owned(), until: SystemClock.now() };
+        let busy =
+            || Ending::Busy { holder: "timer/1".to_owned(), until: SystemClock.now(), cut_off: vec![] };
         let request = Event::RotationRequested { compromised: false, noticed: false };
         let said = |config: &Config, ending: Ending, happened: &[&Event]| {
             let recorded = happened.iter().map(|&event| event.clone()).collect();

@@ -29,6 +29,8 @@ While it runs (POST with a JSON body, no token):
   GET  /sim/report, /sim/requests, /sim/world
   POST /sim/regenerate  {\"instance\", \"keyType\": \"Primary|Secondary|Both\", \"throughArm\": false}
   POST /sim/settings    {\"app\", \"name\", \"value\": text or null, \"section\": \"appsettings|connectionstrings\"}
+  POST /sim/container-secrets  {\"app\", \"name\", \"value\": text or null}
+  POST /sim/revisions, /sim/executions, /sim/static-settings: as docs/simulate.md has them
   POST /sim/local-auth  {\"instance\", \"disabled\": true}: off, its keys are deleted; on again, it has new ones
   POST /sim/move        {\"app\", \"group\"}: the app is at another id from now on
   GET  /sim/secrets

@@ -9,7 +9,7 @@ use crate::report::RunReport;
 use crate::report::text::{InWords, command as words, readable, snapshot as text};
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{KeyType, PerKey};
-use rekey_core::plan::{Decision, Holding, Snapshot, forecast};
+use rekey_core::plan::{ConsumerRef, Decision, Holding, Snapshot, forecast};
 
 /// Which key was made when, who holds which, and what waits: by the journal as it is now, and by what the run saw last.
 pub(super) fn lines(
@@ -50,7 +50,11 @@ fn made(record: &KeyRecord) -> String {
 
 fn holders(key_type: KeyType, record: &KeyRecord, seen: Option<&Snapshot>) -> String {
     let holders = seen.map(|seen| seen.holders(|holding| *holding == Holding::Valid(key_type)));
-    let holders: Vec<String> = holders.iter().flatten().map(InWords::in_words).collect();
+    let is_sure = |at: &&ConsumerRef| seen.is_some_and(|seen| !seen.may_hold.contains(at));
+    let (sure, perhaps): (Vec<&ConsumerRef>, Vec<_>) = holders.iter().flatten().partition(is_sure);
+    let perhaps: Vec<String> =
+        perhaps.into_iter().map(|at| words::standing_may_hold(at.in_words())).collect();
+    let holders: Vec<String> = sure.into_iter().map(InWords::in_words).chain(perhaps).collect();
     match record.held {
         _ if !holders.is_empty() => words::standing_held_by(holders.join(", ")),
         Held::Now => words::STANDING_HELD.to_owned(),

@@ -8,9 +8,10 @@ use super::machine::{EventFields, answer, events, tell_rest, unseen};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::journal::history;
+use crate::report::text::snapshot::holds;
 use crate::report::text::{InWords, command as text, readable};
 use crate::terminal::{self, Exit};
-use rekey_core::journal::Journal;
+use rekey_core::journal::{Journal, Pause};
 use rekey_core::model::KeyType;
 use rekey_core::plan::Decision;
 
@@ -30,7 +31,18 @@ pub(super) struct StatusArgs {
 struct Remembered {
     regenerating: Option<Regenerating>,
     requested: Option<DateTime<Utc>>,
+    paused: Option<Paused>,
     events: Vec<EventFields>,
+}
+
+/// That rotations rest, whether one is due or not.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Paused {
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    by: String,
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -41,21 +53,27 @@ struct Regenerating {
 }
 
 impl Remembered {
-    fn of(journal: &Journal) -> Self {
+    fn of(journal: &Journal, now: DateTime<Utc>) -> Self {
         let regenerating = journal
             .in_flight()
             .map(|flight| Regenerating { key_type: flight.key_type, since: flight.intended });
-        Self { regenerating, requested: journal.requested(), events: events(journal) }
+        let paused = journal.paused(now).cloned();
+        let paused = paused.map(|Pause { at, until, by, why }| Paused { since: at, until, by, why });
+        Self { regenerating, requested: journal.requested(), paused, events: events(journal) }
     }
 }
 
 pub(super) async fn status(args: StatusArgs, environment: &Environment) -> Exit {
-    let remembered = |_: &ServiceConfig, preview: &Preview| Remembered::of(&preview.journal);
+    let remembered = |_: &ServiceConfig, preview: &Preview| Remembered::of(&preview.journal, preview.at);
     answer((&args.instances, args.json), environment, remembered, print).await
 }
 
 fn print(instance: &ServiceConfig, preview: &Preview) {
     let (name, trouble) = (instance.id.name(), preview.trouble());
+    if let Some(pause) = preview.journal.paused(preview.at) {
+        let (since, until) = (readable(pause.at), readable(pause.until));
+        terminal::tell(&format!("{name}: {}", text::pause_is_on(until, since, &pause.by, &pause.why)));
+    }
     for trouble in &trouble {
         terminal::tell(&format!("{name}: {trouble}"));
     }
@@ -64,7 +82,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         terminal::say(&format!("  {:<9} key {fingerprint}", key_type.as_str()));
     }
     for consumer in &preview.snapshot.consumers {
-        terminal::say(&format!("  {} holds {}", consumer.at.in_words(), consumer.holds.in_words()));
+        terminal::say(&format!("  {} {}", consumer.at.in_words(), holds(consumer, &preview.snapshot)));
     }
     for unseen in unseen(&preview.snapshot) {
         terminal::say(&format!("  {unseen}"));

@@ -112,6 +112,12 @@ const STATE: &str = "/var/lib/signalr-rekey/agent.json";
 #[cfg(windows)]
 const STATE: &str = r"C:\ProgramData\signalr-rekey\agent.json";
 
+/// What the path of one of an app's files may be.
+#[cfg(not(windows))]
+const A_FILE: &str = "/srv/chat/.env";
+#[cfg(windows)]
+const A_FILE: &str = r"C:\inetpub\chat\appsettings.json";
+
 /// The secret of a vault is read this often: a vault takes 4000 reads in ten seconds, so that this is a matter of its bill.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -192,7 +198,7 @@ fn read(
     let every = Lasting("1m").of_file(top, "every", report).map_or(EVERY, |every| every.value);
     let verify = OneOf(&[("data-plane", true), ("none", false)]).of_file(top, "verify", report);
     let state = match top.get("state") {
-        Some(node) => path(&node, "the file in which the agent remembers what it placed", report),
+        Some(node) => path(&node, ("the file in which the agent remembers what it placed", STATE), report),
         None => Some(STATE.into()),
     };
     let identity = OneOf(&[("managed", AgentIdentity::Managed), ("developer", AgentIdentity::Developer)])
@@ -240,7 +246,7 @@ fn files(top: &Fields<'_>, report: &mut Report<'_>) -> Option<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut is_whole = true;
     for item in items {
-        match path(&item, "a file in which the app's key stands", report) {
+        match path(&item, ("a file in which the app's key stands", A_FILE), report) {
             Some(file) if files.contains(&file) => report.at(&item.at, "this file is twice in this list"),
             Some(file) => files.push(file),
             None => is_whole = false,
@@ -249,15 +255,15 @@ fn files(top: &Fields<'_>, report: &mut Report<'_>) -> Option<Vec<PathBuf>> {
     is_whole.then_some(files)
 }
 
-/// A path from the root: a service is started in a folder that nobody thinks of.
-fn path(node: &Node<'_>, what: &str, report: &mut Report<'_>) -> Option<PathBuf> {
+/// A path from the root: a service is started in a folder that nobody thinks of. What it is of, with one that would do.
+fn path(node: &Node<'_>, (what, like): (&str, &str), report: &mut Report<'_>) -> Option<PathBuf> {
     let text = node.text(&format!("the path of {what}"), report)?;
     let path = PathBuf::from(text);
     if path.is_absolute() && path.file_name().is_some() {
         return Some(path);
     }
     let what = what_it_is_not(text, "this is not a whole path, from the root or the drive on");
-    report.at(&node.at, format!("{what}; write one such as {STATE}, on Windows between single quotes"));
+    report.at(&node.at, format!("{what}; write one such as {like}, on Windows between single quotes"));
     None
 }
 

@@ -12,9 +12,12 @@ use super::notify::{Webhook, webhook_url};
 use super::places::{AT_TOP, IN_INSTANCE, TOP_ONLY, note_once, what_it_is_not};
 use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node, OrZero, sourced};
+use super::waves::{WAVE_ONLY, Waves};
 use super::{AppConfig, KeyValueConfig, READERS_WITHIN, SecretConfig};
 use crate::report::text::InWords;
-use rekey_core::model::{AppId, ContainerAppId, IdError, IdFault, SecretId, ServiceId, StaticWebAppId};
+use rekey_core::model::{
+    AppId, ConsumerId, ContainerAppId, IdError, IdFault, SecretId, ServiceId, StaticWebAppId,
+};
 use rekey_core::plan::External;
 
 /// The whole file.
@@ -37,6 +40,7 @@ pub(super) struct FileInstance {
     pub(super) static_web_apps: Vec<StaticWebAppId>,
     pub(super) app_configuration: Vec<KeyValueConfig>,
     pub(super) external: Vec<External>,
+    pub(super) waves: Waves,
     pub(super) policy: PolicyLayer,
 }
 
@@ -50,7 +54,7 @@ const INSTANCE_ONLY: [&str; 8] = [
     "reporters",
     "manual",
 ];
-const SECRET_ONLY: [&str; 2] = ["readers_within", "unused"];
+const SECRET_ONLY: [&str; 3] = ["readers_within", "unused", "wave"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
 
 /// The lists of what may hold a key besides apps: with one of them there need be no app.
@@ -133,15 +137,17 @@ fn instance(
         let again = "this instance is already named";
         note_once(id, at, seen, &format!("{again}, and two policies cannot hold; put all its apps"), report);
     }
-    let apps = apps(&fields, report);
+    let mut waves = Waves::default();
+    let apps = apps(&fields, &mut waves, report);
     Some(FileInstance {
         id: id.map(|(id, _)| id),
-        app_configuration: key_values::read(&fields, &apps, report),
+        app_configuration: key_values::read(&fields, &apps, &mut waves, report),
         apps,
-        vault_secrets: vault_secrets(&fields, report),
-        container_apps: resources(&fields, &CONTAINER_APPS, report),
-        static_web_apps: resources(&fields, &STATIC_WEB_APPS, report),
+        vault_secrets: vault_secrets(&fields, &mut waves, report),
+        container_apps: resources(&fields, &CONTAINER_APPS, &mut waves, report),
+        static_web_apps: resources(&fields, &STATIC_WEB_APPS, &mut waves, report),
         external: external(&fields, report),
+        waves,
         policy: PolicyLayer::of_file(&fields, report),
     })
 }
@@ -164,7 +170,7 @@ fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(ServiceI
     None
 }
 
-fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
+fn apps(instance: &Fields<'_>, waves: &mut Waves, report: &mut Report<'_>) -> Vec<AppConfig> {
     let none = "no consumer is listed; list every app, and whatever else holds a connection string of this service, because what is not listed keeps a key that will stop working";
     let others = BESIDES_APPS.iter().any(|list| instance.get(list).is_some_and(|list| list.has_items()));
     let Some(node) = instance.get("apps") else {
@@ -178,19 +184,20 @@ fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
         report.at(&node.at, none);
     }
     let mut seen = Vec::new();
-    items.into_iter().flatten().filter_map(|item| app(&item, &mut seen, report)).collect()
+    items.into_iter().flatten().filter_map(|item| app(&item, &mut seen, waves, report)).collect()
 }
 
-fn vault_secrets(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<SecretConfig> {
+fn vault_secrets(instance: &Fields<'_>, waves: &mut Waves, report: &mut Report<'_>) -> Vec<SecretConfig> {
     let Some(node) = instance.get("vault_secrets") else { return Vec::new() };
     let items = node.items("a list: vault_secrets = [ \"…\" ]", report);
     let mut seen = Vec::new();
-    items.into_iter().flatten().filter_map(|item| vault_secret(&item, &mut seen, report)).collect()
+    items.into_iter().flatten().filter_map(|item| vault_secret(&item, &mut seen, waves, report)).collect()
 }
 
 fn vault_secret(
     node: &Node<'_>,
     seen: &mut Vec<(SecretId, At)>,
+    waves: &mut Waves,
     report: &mut Report<'_>,
 ) -> Option<SecretConfig> {
     let wanted = format!("the secret's URL, without a version: \"{SECRET_ID}\"");
@@ -207,6 +214,7 @@ fn vault_secret(
         return None;
     };
     let id = secret_id(&id, &wanted, seen, report)?;
+    waves.read_number(&fields, || ConsumerId::KeyVaultSecret(id.clone()), report);
     let readers_within = within.map_or(READERS_WITHIN, |within| within.value);
     Some(SecretConfig { id, readers_within, unused })
 }
@@ -242,6 +250,7 @@ struct Listed<T: 'static> {
     what: &'static str,
     fault: fn(&str) -> Option<IdFault>,
     read: fn(&str) -> Result<T, IdError>,
+    consumer: fn(T) -> ConsumerId,
 }
 
 const CONTAINER_APPS: Listed<ContainerAppId> = Listed {
@@ -250,6 +259,7 @@ const CONTAINER_APPS: Listed<ContainerAppId> = Listed {
     what: "container app or job",
     fault: ContainerAppId::fault,
     read: str::parse,
+    consumer: ConsumerId::ContainerApp,
 };
 
 const STATIC_WEB_APPS: Listed<StaticWebAppId> = Listed {
@@ -258,21 +268,44 @@ const STATIC_WEB_APPS: Listed<StaticWebAppId> = Listed {
     what: "static web app",
     fault: StaticWebAppId::fault,
     read: str::parse,
+    consumer: ConsumerId::StaticWebApp,
 };
 
 fn resources<T: Clone + PartialEq>(
     instance: &Fields<'_>,
     listed: &Listed<T>,
+    waves: &mut Waves,
     report: &mut Report<'_>,
 ) -> Vec<T> {
-    let Listed { key, template, what, fault, read } = listed;
+    let Listed { key, template, what, fault, read, consumer } = listed;
     let Some(node) = instance.get(key) else { return Vec::new() };
     let items = node.items(&format!("a list: {key} = [ \"…\" ]"), report).unwrap_or_default();
     let mut seen = Vec::new();
     let mut one = |item: &Node<'_>| {
-        let text = item.text(&format!("the id of a {what}: \"{template}\""), report)?;
+        let (wanted, fields) = (format!("the id of a {what}: \"{template}\""), item.fields());
+        let named = match &fields {
+            Some(fields) => {
+                let known = [&["id"], &WAVE_ONLY[..]].concat();
+                fields.refuse_unknown(
+                    &known,
+                    &[(&PolicyLayer::KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)],
+                    report,
+                );
+                let id = fields.get("id");
+                if id.is_none() {
+                    report.at(&fields.at, format!("its id is missing; write {wanted}"));
+                }
+                id
+            }
+            None => None,
+        };
+        let item = if fields.is_some() { named.as_ref()? } else { item };
+        let text = item.text(&wanted, report)?;
         match read(text) {
             Ok(id) => {
+                if let Some(fields) = &fields {
+                    waves.read(fields, || consumer(id.clone()), report);
+                }
                 let again = format!("this {what} is already listed; name it");
                 note_once(&id, &item.at, &mut seen, &again, report);
                 Some(id)
@@ -288,13 +321,18 @@ fn resources<T: Clone + PartialEq>(
     items.iter().filter_map(&mut one).collect()
 }
 
-fn app(node: &Node<'_>, seen: &mut Vec<(AppId, At)>, report: &mut Report<'_>) -> Option<AppConfig> {
+fn app(
+    node: &Node<'_>,
+    seen: &mut Vec<(AppId, At)>,
+    waves: &mut Waves,
+    report: &mut Report<'_>,
+) -> Option<AppConfig> {
     let wanted = format!("the app's id: \"{APP_ID}\"");
     let Some(fields) = node.fields() else {
         let id = app_id(node, &wanted, seen, report)?;
         return Some(AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false });
     };
-    let known = [&["id"], &APP_ONLY[..]].concat();
+    let known = [&["id"], &APP_ONLY[..], &WAVE_ONLY].concat();
     fields.refuse_unknown(&known, &[(&PolicyLayer::KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
     let settings = names(&fields, "settings", report);
     let connection_strings = names(&fields, "connection_strings", report);
@@ -304,6 +342,7 @@ fn app(node: &Node<'_>, seen: &mut Vec<(AppId, At)>, report: &mut Report<'_>) ->
         return None;
     };
     let id = app_id(&id, &wanted, seen, report)?;
+    waves.read(&fields, || (&id).into(), report);
     Some(AppConfig { id, settings, connection_strings, may_hold_none })
 }
 

@@ -168,10 +168,15 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
              container_apps,
              static_web_apps,
              external,
+             waves,
              policy,
          }| {
             let layers = [&settings.policy, &policy, &file.policy];
-            let policy = PolicyLayer::resolve(layers, id.as_ref(), least_grace, report);
+            let others =
+                [vault_secrets.len(), app_configuration.len(), container_apps.len(), static_web_apps.len()];
+            let consumers = apps.len() + others.iter().sum::<usize>();
+            let policy = PolicyLayer::resolve(layers, id.as_ref(), least_grace, consumers, report);
+            let policy = waves.policy(policy);
             let id = id?;
             Some(ServiceConfig {
                 id,
@@ -181,6 +186,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
                 container_apps,
                 static_web_apps,
                 external,
+                health: waves.health,
                 policy,
             })
         },

@@ -2,16 +2,18 @@
 //! it is written, and the app setting that lies over it, if there is one. What it means and its default are the field's
 //! (`rekey_core::policy`), and the README's table is compared with both.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::environment::Reader;
 use super::fault::{Origin, Report, Sourced};
-use super::values::{AGE, Fields, Form, Lasting, OneOf, OrZero, Several, spoken};
+use super::values::{AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, spoken};
 use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window};
 use rekey_core::model::ServiceId;
-use rekey_core::policy::{FirstRotation, Policy, Verify};
+use rekey_core::plan;
+use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
 
 /// One setting of the policy, as documents tell of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +67,13 @@ macro_rules! policy_settings {
             }
 
             fn policy(self, due_later: Duration) -> Policy {
-                Policy { $($key: self.$key.value,)+ due_later }
+                Policy {
+                    $($key: self.$key.value,)+
+                    due_later,
+                    // They are of the entries of lists.
+                    waves: BTreeMap::new(),
+                    watched: BTreeSet::new(),
+                }
             }
         }
 
@@ -91,7 +99,13 @@ policy_settings! {
     full_check_every: Duration = OrZero(Lasting("1h")), Some("REKEY_FULL_CHECK_EVERY");
     windows: Vec<Window> = WINDOWS, Some("REKEY_WINDOWS");
     freezes: Vec<Freeze> = FREEZES, Some("REKEY_FREEZES");
+    approval: ApprovalPolicy = OneOf(&APPROVAL), Some("REKEY_APPROVAL");
     spread: Duration = OrZero(Lasting("24h")), None;
+    pause_between_waves: Duration = OrZero(Lasting("30m")), None;
+    restarts_at_once: u32 = OrAll, None;
+    gate_after: Duration = OrZero(Lasting("1m")), None;
+    settle_within: Duration = Lasting("5m"), None;
+    on_unhealthy: OnUnhealthy = OneOf(&ON_UNHEALTHY), None;
 }
 
 /// When working apps may be moved.
@@ -133,17 +147,26 @@ fn no_freeze(fault: CalendarFault) -> String {
 const VERIFY: [(&str, Verify); 2] =
     [("data-plane", Verify::DataPlane), ("control-plane", Verify::ControlPlane)];
 
+/// What `on_unhealthy` may be.
+const ON_UNHEALTHY: [(&str, OnUnhealthy); 2] =
+    [("roll-back", OnUnhealthy::RollBack), ("stop", OnUnhealthy::Stop)];
+
+/// What `approval` may be.
+const APPROVAL: [(&str, ApprovalPolicy); 2] =
+    [("none", ApprovalPolicy::None), ("required", ApprovalPolicy::Required)];
+
 /// What `first_rotation` may be.
 const FIRST_ROTATION: [(&str, FirstRotation); 2] =
     [("now", FirstRotation::Now), ("when-due", FirstRotation::WhenDue)];
 
 impl PolicyLayer {
     /// The policy of a service, by the layers from the one that wins to the one that yields; what does not fit together is
-    /// reported. No grace may be shorter than `least_grace`.
+    /// reported. No grace may be shorter than `least_grace`, and no window than moving so many `consumers` takes.
     pub(super) fn resolve(
         layers: [&Self; 3],
         id: Option<&ServiceId>,
         least_grace: Duration,
+        consumers: usize,
         report: &mut Report<'_>,
     ) -> Policy {
         let resolved = Resolved::of(layers);
@@ -152,7 +175,7 @@ impl PolicyLayer {
             check_least(grace, least_grace, report);
         }
         check_full_checks(&resolved.full_check_every, report);
-        check_windows(&resolved, report);
+        check_windows(&resolved, consumers, report);
         check_spread(&resolved, report);
         let share = id.map(|id| share(&id.to_string(), resolved.spread.value)).unwrap_or_default();
         resolved.policy(share)
@@ -162,30 +185,34 @@ impl PolicyLayer {
 /// The least that a window must be open: for a regeneration, which takes up to 75 s, for proving the key, writing a hundred
 /// apps, and reading them back; and a run of the timer, every five minutes, has to fall into it.
 const LEAST_WINDOW: Duration = Duration::from_secs(15 * 60);
+const TIMER: Duration = Duration::from_secs(5 * 60);
 
 /// A window that can never do its work is refused as far as the text shows it.
-fn check_windows(resolved: &Resolved, report: &mut Report<'_>) {
+fn check_windows(resolved: &Resolved, consumers: usize, report: &mut Report<'_>) {
     let windows = &resolved.windows;
     let calendar = Calendar { windows: &windows.value, freezes: &[] };
-    let Some((longest, apart)) = calendar.longest() else { return };
-    let [longest, apart] = [longest, apart].map(|long| long.to_std().unwrap_or_default());
-    if longest < LEAST_WINDOW {
-        let [longest, least] = [longest, LEAST_WINDOW].map(spoken);
+    let Some((open, closed)) = calendar.longest() else { return };
+    let [open, closed] = [open, closed].map(|long| long.to_std().unwrap_or_default());
+    let takes = TIMER + plan::takes(consumers).to_std().unwrap_or_default();
+    let minutes = Duration::from_secs(takes.as_secs().div_ceil(60) * 60);
+    let least = LEAST_WINDOW.max(minutes);
+    if open < least {
+        let [open, least] = [open, least].map(spoken);
         report.origin(
             &windows.origin,
             format!(
-                "no window is open for longer than {longest}: regenerating a key and moving the apps to it takes minutes, and \
+                "no window is open for longer than {open}: regenerating a key and moving the apps to it takes minutes, and \
                  the timer has to run meanwhile; write a window of {least} or more"
             ),
         );
     }
     let every = resolved.rotate_every.value;
-    if every < apart {
-        let [every, apart] = [every, apart].map(spoken);
+    if every < closed {
+        let [every, closed] = [every, closed].map(spoken);
         report.origin(
             &windows.origin,
             format!(
-                "{apart} pass between two windows, so that no rotation could keep to rotate_every ({every}); write windows \
+                "no window is open for {closed}, so that no rotation could keep to rotate_every ({every}); write windows \
                  on more days, or a longer rotate_every"
             ),
         );

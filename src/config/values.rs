@@ -214,6 +214,42 @@ impl Form for OrZero {
     }
 }
 
+/// How many, or all.
+#[derive(Clone, Copy)]
+pub(super) struct OrAll;
+
+const ALL: &str = "all";
+
+impl Form for OrAll {
+    type Value = u32;
+
+    fn example(&self) -> &'static str {
+        "5"
+    }
+
+    fn parse(&self, text: &str) -> Result<u32, String> {
+        let text = text.trim();
+        if text.eq_ignore_ascii_case(ALL) {
+            return Ok(0);
+        }
+        let number = text.parse().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| format!("this is not a number of apps; write {}, or {ALL}", self.example()))
+    }
+
+    fn written(&self, value: u32) -> String {
+        if value == 0 { ALL.to_owned() } else { value.to_string() }
+    }
+
+    fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<u32>> {
+        let node = fields.get(name)?;
+        let text = match node.number() {
+            Some(number) => number,
+            None => node.text("a number without quotes, such as 5, or \"all\"", report)?,
+        };
+        sourced(node, self.parse(text), report)
+    }
+}
+
 impl<T> Form for Several<T> {
     type Value = Vec<T>;
 
@@ -221,21 +257,32 @@ impl<T> Form for Several<T> {
         self.example
     }
 
+    /// That there is none of them is said by a word: punctuation alone is a list that lost what stood in it.
     fn parse(&self, text: &str) -> Result<Vec<T>, String> {
-        text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(self.read).collect()
+        if text.trim().eq_ignore_ascii_case(NO_ONE) {
+            return Ok(Vec::new());
+        }
+        let parts: Vec<&str> = text.split(';').map(str::trim).filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() {
+            return Err(format!("nothing stands in this list; write {}, or {NO_ONE}", self.example));
+        }
+        parts.into_iter().map(self.read).collect()
     }
 
     fn written(&self, value: Vec<T>) -> String {
         if value.is_empty() {
-            return "none".to_owned();
+            return NO_ONE.to_owned();
         }
         value.iter().map(self.write).collect::<Vec<_>>().join("; ")
     }
 
-    /// An empty list says that there is none of them, over what another place says.
+    /// An empty list says that there is none of them, over what another place says; and so does the word for it.
     fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<Vec<T>>> {
         let node = fields.get(name)?;
         let wanted = quoted(self.example);
+        if node.value.as_str().is_some_and(|text| text.trim().eq_ignore_ascii_case(NO_ONE)) {
+            return Some(Sourced { value: Vec::new(), origin: Origin::File(node.at) });
+        }
         let items = node.items(&format!("a list: {name} = [ {wanted} ]"), report)?;
         let mut value = Vec::new();
         for item in items {
@@ -248,6 +295,9 @@ impl<T> Form for Several<T> {
         Some(Sourced { value, origin: Origin::File(node.at) })
     }
 }
+
+/// How it is written that there is none of a list.
+const NO_ONE: &str = "none";
 
 /// How it is written that there is no such time.
 const NONE: &str = "0s";
@@ -382,6 +432,20 @@ pub(super) fn resource_manager(text: &str) -> Result<Url, String> {
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     if !plain || url.fragment().is_some() || url.path() != "/" {
         return Err(format!("a base URL has no user, path, query or fragment; {EXAMPLE}"));
+    }
+    Ok(url)
+}
+
+/// A URL that is asked how an app is: nothing goes with it, so plain http is for loopback alone only lest its answer be
+/// somebody else's.
+pub(super) fn health_url(text: &str) -> Result<Url, String> {
+    const EXAMPLE: &str = "write a URL such as https://NAME.azurewebsites.net/health";
+    let url = Url::parse(text.trim()).map_err(|_| format!("this is not a URL; {EXAMPLE}"))?;
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+        return Err(format!("this is not an https URL (http is only for 127.0.0.1); {EXAMPLE}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err(format!("this URL has no user, password or fragment; {EXAMPLE}"));
     }
     Ok(url)
 }

@@ -43,7 +43,8 @@ pub enum WorkerError {
 
 /// The rekey.toml that looks after every service of a world.
 pub fn rekey_toml(world: &World) -> String {
-    let mut text = String::from("# Written by signalr-rekey simulate.\n");
+    // Its apps restart in a second.
+    let mut text = String::from("# Written by signalr-rekey simulate.\ngate_after = \"1s\"\n");
     for (service, id) in world.signalr.iter().zip(world.services()) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "\n[[instance]]\nid = \"{id}\"\napps = [");
@@ -93,6 +94,7 @@ pub fn config(world: &World, policy: &Policy) -> Result<Config, IdError> {
             static_web_apps: read(world.static_web_apps_of(service))?,
             app_configuration: vec![],
             external: vec![],
+            health: BTreeMap::new(),
             policy: policy.clone(),
         });
     }

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Each run is a fresh process in all that matters: it has a new name and remembers nothing but what is in the store.
-//! `faults` is what happens to it, and `lasting` what of it lasts; `flaky_store` is the store that fails with it, `run` has
-//! the workers and compares what they say with what is true, `invariants` is what must hold in the end.
+//! `world` is what it goes over. `faults` is what happens to it, and `lasting` what of it lasts; `others` are those whom no
+//! worker can change; `flaky_store` is the store that fails with it, `run` has the workers and compares what they say with
+//! what is true, `invariants` is what must hold in the end.
 //!
 //! Guarantee: the same seed plays the same storm. Everything is on one thread, and one run at a time; the faults are drawn
 //! from one stream, and none depends on which of two requests of one run came first.
@@ -16,6 +17,7 @@ mod faults;
 mod flaky_store;
 mod invariants;
 mod lasting;
+mod others;
 mod run;
 mod world;
 
@@ -26,8 +28,10 @@ pub use self::run::StormOptions;
 
 use self::faults::Faults;
 use self::flaky_store::Kill;
+use self::others::Others;
 use self::run::Storm;
 use super::Trouble;
+use crate::clock::Clock;
 use crate::report::cause;
 use rekey_core::intent::Intent;
 use rekey_core::model::ServiceId;
@@ -46,9 +50,11 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
     let mut storm = Storm::new(options).await?;
     let mut faults = Faults::new(options.seed);
     let mut rng = Rng::with_seed(options.seed ^ 0x0bad_5eed);
+    let mut others = Others::new(options.seed, &storm.azure, storm.clock.now());
     let mut last = (0, 0);
     while storm.rotations() < options.rotations && storm.rounds - last.1 < PATIENCE {
-        storm.let_time_pass(&mut rng);
+        storm.let_time_pass(&mut rng, &mut others).await;
+        others.begin_round(&storm);
         let kill = faults.begin_round(&mut storm);
         round(&mut storm, &mut rng, kill).await?;
         faults.end_round(&storm);
@@ -59,7 +65,7 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
     }
     let hung = storm.rotations() < options.rotations;
     faults.end(&mut storm);
-    storm.settle().await?;
+    storm.settle(&mut others).await?;
     Ok(invariants::check(options, &storm, &faults, hung).await)
 }
 

@@ -1,25 +1,30 @@
 //! The reading. Whatever fails is kept as it failed, and everything else is read all the same.
 
+mod writes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::finding::Looked;
-use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Caller, Permission};
 use crate::azure::consumers::app_service::{ReferenceIdentity, UpdateStrategy};
 use crate::azure::consumers::{KeyValueReader, Marks};
 use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
+use crate::azure::resources::Link;
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
 use crate::engine::Engine;
-use crate::engine::check::{Check, Reader, is_lost};
+use crate::engine::check::{Check, Reader, Refusal, is_lost};
 use crate::init::others::{Other, Others};
 use crate::report::cause;
 use crate::store::{StoreError, peek_at_both};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ConsumerId, PerKey, ServiceId};
 use rekey_core::plan::{Holding, ReferenceFault, Snapshot, Unknown};
+
+pub(super) use writes::{Told, WriteRight};
 
 /// Everything that was read. It holds key material; its `Debug` does not.
 #[derive(Debug)]
@@ -31,6 +36,10 @@ pub(super) struct Facts<'c> {
     pub(super) unlisted: Vec<(String, ArmError)>,
     /// The lists of container apps, jobs and static web apps that could not be read, and why.
     pub(super) unlisted_others: Vec<(String, String)>,
+    /// What no read proves that it may be written, and no role on the app tells.
+    pub(super) writes: Vec<WriteRight>,
+    /// The apps of which it could not be had what Service Connector linked them to, and why.
+    pub(super) unlinked: Vec<(String, String)>,
     /// The subscriptions whose list of sites leaves out some that are there, and which.
     pub(super) partial: Vec<(String, Vec<AppId>)>,
     /// The resource groups of what is configured: subscription and name, in lower case.
@@ -52,24 +61,18 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) strangers: Vec<Other>,
     /// What may be done with its container apps and static web apps.
     pub(super) granted: Vec<(ConsumerId, Result<Vec<Permission>, ArmError>)>,
-    /// The secrets that could not be read, and why; and those that have expired, and when.
-    pub(super) unread_secrets: BTreeMap<ConsumerId, ArmErrorKind>,
+    /// What could not be read where that check was made, and why.
+    pub(super) refused: BTreeMap<ConsumerId, Vec<Refusal>>,
+    /// The environments that its container apps and jobs are in.
+    environments: Vec<(ConsumerId, String)>,
+    /// The secrets that have expired, and when.
     pub(super) expired_secrets: BTreeMap<ConsumerId, DateTime<Utc>>,
     /// By which identities references of apps are resolved; only asked where that is the matter.
     pub(super) identities: BTreeMap<AppId, Result<ReferenceIdentity, ArmError>>,
-    /// What is known of key-values besides, where that check was made.
-    pub(super) of_key_values: Option<KeyValueFacts>,
+    /// Who is given what key-values hold, and whether it is sure that he has what they hold now; where that check was made.
+    pub(super) key_value_readers: Vec<(KeyValueReader, bool)>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
     pub(super) others: Vec<ServiceId>,
-}
-
-/// What is known of the key-values of a service.
-#[derive(Debug)]
-pub(super) struct KeyValueFacts {
-    /// Those that could not be read.
-    pub(super) refused: BTreeMap<ConsumerId, ArmErrorKind>,
-    /// Who is given what they hold, and whether it is sure that he has what they hold now.
-    pub(super) readers: Vec<(KeyValueReader, bool)>,
 }
 
 /// What was read of an app.
@@ -80,10 +83,12 @@ pub(super) struct AppFacts {
     pub(super) permissions: Option<Result<Vec<Permission>, ArmError>>,
     /// How it goes over to changed settings; only asked of a configured one that is no slot, for Flex has none.
     pub(super) strategy: Option<Result<UpdateStrategy, ArmError>>,
+    /// What Service Connector linked it to; only asked of one that is not configured and could be read.
+    pub(super) links: Result<Vec<Link>, ArmError>,
 }
 
 impl<'c> Facts<'c> {
-    pub(super) async fn collect(rekey: &'c Engine, arm: &Arm) -> Self {
+    pub(super) async fn collect(rekey: &'c Engine, arm: &Arm, caller: &Caller) -> Self {
         let config = &rekey.config;
         let asked =
             config.instances.iter().map(|instance| InstanceFacts::collect(rekey, arm, instance).boxed());
@@ -115,7 +120,7 @@ impl<'c> Facts<'c> {
             let remembers =
                 journal.is_some_and(|journal| journal.all_seen().any(|(one, _)| one.secret().is_some()));
             let configured = !service.vault_secrets.is_empty() || !service.app_configuration.is_empty();
-            let more = remembers || configured || !others.is_empty();
+            let more = remembers || configured || !others.is_empty() || !service.external.is_empty();
             if more || service.apps.iter().any(follows) {
                 instance.check(rekey, arm).await;
             }
@@ -124,7 +129,21 @@ impl<'c> Facts<'c> {
                 instance.granted.push((consumer, granted));
             }
         }
-        Self { instances, apps, unlisted, unlisted_others: others.unlisted, partial, groups }
+        let writes = writes::collect(arm, caller, &instances, &groups).await;
+        let no_links = apps
+            .iter()
+            .filter_map(|(app, read)| Some((app.to_string(), cause::told(read.links.as_ref().err()?))));
+        let unlinked = no_links.chain(others.unlinked).collect();
+        Self {
+            instances,
+            apps,
+            unlisted,
+            unlisted_others: others.unlisted,
+            writes,
+            unlinked,
+            partial,
+            groups,
+        }
     }
 
     pub(super) fn looked(&self) -> Looked {
@@ -218,10 +237,11 @@ impl<'c> InstanceFacts<'c> {
             as_checked: None,
             strangers: vec![],
             granted: vec![],
-            unread_secrets: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            environments: vec![],
             expired_secrets: BTreeMap::new(),
             identities: BTreeMap::new(),
-            of_key_values: None,
+            key_value_readers: vec![],
             others,
         }
     }
@@ -232,14 +252,12 @@ impl<'c> InstanceFacts<'c> {
         let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
         let check = Check::take(reader, service, journal).await;
         for (id, secret) in check.iter().flat_map(Check::secrets) {
-            match secret.map(|secret| secret.expired(rekey.clock.now())) {
-                Ok(expired) => self.expired_secrets.extend(expired.map(|at| (id, at))),
-                Err(error) => drop(self.unread_secrets.insert(id, error.kind())),
-            }
+            let expired = secret.ok().and_then(|secret| secret.expired(rekey.clock.now()));
+            self.expired_secrets.extend(expired.map(|at| (id, at)));
         }
         if let Ok(check) = &check {
-            let (refused, readers) = (check.refusals(), check.key_value_readers(service, journal));
-            self.of_key_values = Some(KeyValueFacts { refused, readers });
+            (self.refused, self.environments) = (check.refusals(), check.environments());
+            self.key_value_readers = check.key_value_readers(service, journal);
         }
         self.as_checked = Some(match check {
             Ok(check) => Ok(check.snapshot(service, journal)),
@@ -302,7 +320,9 @@ impl AppFacts {
         let permissions = if is_configured { Some(arm.permissions(&app.to_string()).await) } else { None };
         let is_site = is_configured && app.slot().is_none() && !settings.is_gone();
         let strategy = if is_site { Some(arm.update_strategy(app).await) } else { None };
-        Self { settings, permissions, strategy }
+        let asks = !is_configured && settings.error().is_none() && !settings.is_gone();
+        let links = if asks { arm.links(&app.to_string()).await } else { Ok(Vec::new()) };
+        Self { settings, permissions, strategy, links }
     }
 }
 
@@ -332,6 +352,7 @@ async fn others(arm: &Arm, config: &Config, groups: &BTreeSet<(String, String)>)
     for (subscription, group) in groups {
         others.join(Others::list(arm, subscription, Some(group)).await, &configured);
     }
+    others.look_for_links(arm).await;
     others
 }
 

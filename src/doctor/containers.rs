@@ -5,7 +5,7 @@ use super::collect::InstanceFacts;
 use super::finding::{Check, Finding};
 use super::{fixes, permission};
 use crate::azure::arm::Caller;
-use crate::report::text::InWords;
+use crate::report::text::{InWords, snapshot};
 use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Consumer, Holding, Snapshot, Unknown};
 
@@ -25,30 +25,30 @@ fn of_one(
     caller: &Caller,
 ) -> Vec<Finding> {
     let of_it = seen.consumers.iter().filter(|one| one.at.app == *consumer);
-    let mut findings: Vec<Finding> = of_it.map(|one| holds(instance, one)).collect();
+    let mut findings: Vec<Finding> = of_it.map(|one| holds(instance, seen, one)).collect();
     let unknown = seen.unknown.iter().filter(|unknown| is_about(unknown, consumer));
+    let refused = instance.refused.get(consumer).map(Vec::as_slice).unwrap_or_default();
     findings.extend(unknown.map(|unknown| {
         let what = unknown.in_words();
-        match unknown.lasts() {
+        let is_unread = matches!(unknown, Unknown::Unreadable { .. });
+        let fix = is_unread.then(|| permission::role_of_consumer(consumer, refused, caller)).flatten();
+        let finding = match unknown.lasts() {
             true => Finding::error(Check::Consumer, consumer, what, NOTHING_IS_REGENERATED),
             false => Finding::warning(Check::Consumer, consumer, what, NOTHING_IS_REGENERATED),
-        }
+        };
+        finding.fixed_by(fix)
     }));
-    let was_read = !seen
-        .unknown
-        .iter()
-        .any(|unknown| matches!(unknown, Unknown::Unreadable { app, .. } if app == consumer));
     let granted = instance.granted.iter().find(|(id, _)| id == consumer).map(|(_, granted)| granted);
     findings.extend(
-        granted.into_iter().flat_map(|granted| permission::of_consumer(consumer, granted, was_read, caller)),
+        granted.into_iter().flat_map(|granted| permission::of_consumer(consumer, granted, refused, caller)),
     );
     findings
 }
 
-fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
+fn holds(instance: &InstanceFacts<'_>, seen: &Snapshot, consumer: &Consumer) -> Finding {
     let id = &instance.config.id;
-    let (app, entry, holds) = (&consumer.at.app, consumer.at.entry(), consumer.holds.in_words());
-    let what = format!("{entry} holds {holds} of {}", id.name());
+    let (app, entry) = (&consumer.at.app, consumer.at.entry());
+    let what = format!("{entry} {} of {}", snapshot::holds(consumer, seen), id.name());
     match &consumer.holds {
         Holding::Stale(_) => {
             let why = "it is cut off, or its processes are that were started before: it is refused until a run gives it a valid key, and restarts it";

@@ -45,6 +45,8 @@ pub enum Check {
     Consumer,
     /// A setting that is a Key Vault reference.
     KeyVault,
+    /// A key-value of App Configuration, and who is given what it holds.
+    AppConfiguration,
     /// An app that holds a key and is not configured.
     Unconfigured,
     /// Whether the service takes the key.
@@ -53,6 +55,8 @@ pub enum Check {
     Schedule,
     /// The configured durations.
     Durations,
+    /// Windows, freezes and pauses.
+    Windows,
 }
 
 /// What a finding is about.

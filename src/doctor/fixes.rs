@@ -11,7 +11,7 @@ use crate::azure::arm::Caller;
 use crate::azure::services::KeyService;
 use crate::config::given_file;
 use crate::report::text::file_name;
-use rekey_core::model::{AppId, KeyValueId, SecretId, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, KeyType, KeyValueId, SecretId, ServiceId};
 
 /// Gives whoever asked the built-in role of reading, at a scope.
 pub(super) fn reader(caller: &Caller, scope: &str) -> Option<String> {
@@ -58,9 +58,34 @@ pub(super) fn storage_role(account: &str, client: &str) -> String {
 /// Gives whoever asked the role by which key-values are read and written. A store is known by its name alone, which is unique
 /// in all of Azure.
 pub(super) fn store_role(caller: &Caller, of: &KeyValueId) -> Option<String> {
+    assignment_at(caller, "App Configuration Data Owner", &store_scope(of)?)
+}
+
+/// The id of a store, as a command that prints it.
+fn store_scope(of: &KeyValueId) -> Option<String> {
     let store = quoted(of.host().split('.').next()?);
-    let id = format!("\"$(az appconfig show --name {store} --query id --output tsv)\"");
-    assignment_at(caller, "App Configuration Data Owner", &id)
+    Some(format!("\"$(az appconfig show --name {store} --query id --output tsv)\""))
+}
+
+/// Lets a key-value be written.
+pub(super) fn unlock(of: &KeyValueId) -> String {
+    let store = quoted(of.host().split('.').next().unwrap_or_default());
+    let label = of.label().map(|label| format!(" --label {}", quoted(label))).unwrap_or_default();
+    format!("az appconfig kv unlock --name {store} --key {}{label} --yes", quoted(of.key()))
+}
+
+/// Shows what whoever asked is granted at a resource, from above and through his groups too.
+pub(super) fn show_roles(caller: &Caller, of: &ConsumerId, environment: Option<&str>) -> Option<String> {
+    let object = quoted(caller.object.as_deref()?);
+    let scope = match (environment, of) {
+        (Some(environment), _) => quoted(environment),
+        (None, ConsumerId::KeyVaultSecret(secret)) => scope_of(secret),
+        (None, ConsumerId::KeyValue(of)) => store_scope(of)?,
+        (None, other) => quoted(&other.to_string()),
+    };
+    Some(format!(
+        "az role assignment list --assignee {object} --scope {scope} --include-inherited --include-groups"
+    ))
 }
 
 /// Gives an app a managed identity.
@@ -189,8 +214,12 @@ pub(super) fn ask_again(instance: &ServiceId) -> String {
 }
 
 /// Says which key a consumer holds that only others can change.
-pub(super) fn acknowledge(instance: &ServiceId, name: &str) -> String {
-    format!("signalr-rekey acknowledge {instance} {name}{}", config())
+pub(super) fn acknowledge(instance: &ServiceId, name: &str, key: Option<KeyType>) -> String {
+    let (key, choice) = match key {
+        Some(key) => (key, ""),
+        None => (KeyType::Primary, ", or --key Secondary: the one that it holds"),
+    };
+    format!("signalr-rekey acknowledge {instance} {name} --key {key}{}{choice}", config())
 }
 
 fn config() -> String {

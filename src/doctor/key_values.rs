@@ -1,27 +1,25 @@
 //! The key-values of App Configuration of a service, and the apps that are given what they hold.
 
-use super::collect::{InstanceFacts, KeyValueFacts};
+use super::collect::InstanceFacts;
 use super::finding::{Check, Finding};
 use super::fixes;
 use crate::azure::arm::{ArmErrorKind, Caller};
 use crate::report::text::{InWords, rounded};
 use rekey_core::model::{ConsumerId, KeyValueId};
-use rekey_core::plan::{Holding, Snapshot, Unknown};
+use rekey_core::plan::{Holding, SettingFault, Snapshot, Unknown};
 
 const NOTHING_IS_REGENERATED: &str = "no key of the service is regenerated until this is resolved";
 
 pub(super) fn check(instance: &InstanceFacts<'_>, caller: &Caller) -> Vec<Finding> {
     let id = &instance.config.id;
     // That nothing could be seen is told with the secrets.
-    let (Some(Ok(seen)), Some(facts)) = (&instance.as_checked, &instance.of_key_values) else {
-        return Vec::new();
-    };
+    let Some(Ok(seen)) = &instance.as_checked else { return Vec::new() };
     let held = seen.consumers.iter().filter_map(|consumer| match &consumer.at.app {
         ConsumerId::KeyValue(at) => Some(holds(instance, at, &consumer.holds)),
         _ => None,
     });
-    let unknown = seen.unknown.iter().filter_map(|unknown| out_of_sight(unknown, facts, caller));
-    let found = held.chain(unknown).chain(readers(instance, seen, facts));
+    let unknown = seen.unknown.iter().filter_map(|unknown| out_of_sight(instance, unknown, caller));
+    let found = held.chain(unknown).chain(readers(instance, seen));
     found.map(|finding| finding.of(id)).collect()
 }
 
@@ -32,55 +30,60 @@ fn holds(instance: &InstanceFacts<'_>, at: &KeyValueId, holds: &Holding) -> Find
         Holding::Stale(_) => {
             let what = format!("the key-value {at} holds {held} of {name}");
             let why = "whoever reads it is cut off until a run gives it a valid key";
-            Finding::error(Check::KeyVault, at, what, why).fixed_by(fixes::rotate(id))
+            Finding::error(Check::AppConfiguration, at, what, why).fixed_by(fixes::rotate(id))
         }
         Holding::Valid(_) | Holding::Identity => {
             let what = format!(
                 "the key-value {at} holds {held} of {name}; whoever reads it without being listed does so within {within}"
             );
-            Finding::ok(Check::KeyVault, at, what)
+            Finding::ok(Check::AppConfiguration, at, what)
         }
     }
 }
 
-fn out_of_sight(unknown: &Unknown, facts: &KeyValueFacts, caller: &Caller) -> Option<Finding> {
-    let (at, of) = match unknown {
-        Unknown::KeyValueReference { app, .. } => (app, None),
-        Unknown::Unreadable { app: at @ ConsumerId::KeyValue(of), .. } => (at, Some(of)),
-        Unknown::NoConsumer { app: at @ ConsumerId::KeyValue(_) }
-        | Unknown::Setting { app: at @ ConsumerId::KeyValue(_), .. } => (at, None),
+fn out_of_sight(instance: &InstanceFacts<'_>, unknown: &Unknown, caller: &Caller) -> Option<Finding> {
+    let refused = |at: &ConsumerId| {
+        let mut refused = instance.refused.get(at).into_iter().flatten();
+        refused.any(|refusal| refusal.kind == ArmErrorKind::Forbidden)
+    };
+    let mut fix = None;
+    let at = match unknown {
+        Unknown::KeyValueReference { app, .. } => app,
+        Unknown::Unreadable { app: at @ ConsumerId::KeyValue(of), .. } => {
+            fix = if refused(at) { fixes::store_role(caller, of) } else { None };
+            at
+        }
+        Unknown::Setting { app: at @ ConsumerId::KeyValue(of), fault, .. } => {
+            fix = (*fault == SettingFault::Locked).then(|| fixes::unlock(of));
+            at
+        }
+        Unknown::NoConsumer { app: at @ ConsumerId::KeyValue(_) } => at,
         _ => return None,
     };
-    let finding = Finding::error(Check::KeyVault, at, unknown.in_words(), NOTHING_IS_REGENERATED);
-    let forbidden = of.filter(|_| facts.refused.get(at) == Some(&ArmErrorKind::Forbidden));
-    Some(match forbidden {
-        Some(of) => finding.fixed_by(fixes::store_role(caller, of)),
-        None => finding,
-    })
+    let finding = Finding::error(Check::AppConfiguration, at, unknown.in_words(), NOTHING_IS_REGENERATED);
+    Some(finding.fixed_by(fix))
 }
 
 /// With what an app was started shows nowhere in Azure but in the setting of ours.
-fn readers<'a>(
-    instance: &'a InstanceFacts<'_>,
-    seen: &'a Snapshot,
-    facts: &'a KeyValueFacts,
-) -> impl Iterator<Item = Finding> + 'a {
+fn readers<'a>(instance: &'a InstanceFacts<'_>, seen: &'a Snapshot) -> impl Iterator<Item = Finding> + 'a {
     let name = instance.config.id.name();
     // Of those that lead to nothing of ours there is nothing to say.
-    let ours =
-        facts.readers.iter().filter(|(reader, _)| seen.consumers.iter().any(|one| one.at == reader.at));
+    let ours = instance
+        .key_value_readers
+        .iter()
+        .filter(|(reader, _)| seen.consumers.iter().any(|one| one.at == reader.at));
     ours.map(move |(reader, is_current)| {
         let (app, of) = (&reader.at.app, &reader.of);
         let at = reader.at.section.map_or_else(|| "it".to_owned(), |_| reader.at.entry());
         if *is_current {
             let what = format!("{at} was last given {of} in its present state");
-            return Finding::ok(Check::KeyVault, app, what);
+            return Finding::ok(Check::AppConfiguration, app, what);
         }
         let what = format!("it is not on record in which state {at} was last given {of}");
         let why = format!(
             "it counts as a holder of both keys of {name}, and none is regenerated, until a run has restarted it: the next \
              rotation does"
         );
-        Finding::note(Check::KeyVault, app, what, why)
+        Finding::note(Check::AppConfiguration, app, what, why)
     })
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::collect::{AppFacts, InstanceFacts};
+use super::collect::{AppFacts, InstanceFacts, Told, WriteRight};
 use super::finding::{Check, Finding, Severity};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller, Operation, Permission};
@@ -14,6 +14,7 @@ use crate::azure::consumers::{ConsumerKind, Place as AnyPlace};
 use crate::azure::discovery::by_value;
 use crate::azure::rbac::on_the_resource;
 use crate::azure::services::{KeyService, ServiceOperations};
+use crate::engine::check::Refusal;
 use crate::report::cause;
 use rekey_core::model::{AppId, ConsumerId, ServiceId, ServiceType};
 
@@ -33,6 +34,40 @@ const FOLLOW_WHY: &str = "a regeneration cannot be followed to its end";
 const LIST_WHY: &str = "what the app holds cannot be read, and no key is regenerated until it can";
 const WRITE_WHY: &str =
     "the app cannot be given a new key, and stays cut off when its own is regenerated from outside";
+
+const STORE_WHY: &str = "it cannot be given a new key, and whoever reads it stays cut off when the key is regenerated from outside";
+
+/// What came of an operation that could be tried without changing anything.
+enum Tried {
+    Done,
+    /// With what Azure said.
+    Refused(String),
+    /// It failed for another reason.
+    Failed,
+    /// What is asked before it was refused.
+    NotReached,
+    /// It changes something.
+    Never,
+}
+
+impl Tried {
+    fn of(error: Option<&ArmError>) -> Self {
+        match error {
+            None => Self::Done,
+            Some(error) if error.kind() == ArmErrorKind::Forbidden => Self::Refused(cause::told(error)),
+            Some(_) => Self::Failed,
+        }
+    }
+
+    /// Why nothing is known of it.
+    const fn says(&self) -> &'static str {
+        match self {
+            Self::Never => "it cannot be tried without doing it",
+            Self::NotReached => "what is read before it was refused",
+            Self::Done | Self::Refused(_) | Self::Failed => "it failed for another reason",
+        }
+    }
+}
 
 /// A role of one's own that holds no more than a run needs. Built-in ones allow far more.
 struct Role {
@@ -87,10 +122,10 @@ pub(super) fn of_instance(facts: &InstanceFacts<'_>, caller: &Caller) -> Vec<Fin
     let list_keys = Need { operation: list_keys, severity: Severity::Error, why: LIST_KEYS_WHY };
     let mut findings: Vec<Finding> = scope.untold().into_iter().collect();
     findings.extend([
-        scope.judge(read, Some(facts.resource.as_ref().err())),
-        scope.judge(list_keys, Some(facts.listed.as_ref().err())),
+        scope.judge(read, Tried::of(facts.resource.as_ref().err())),
+        scope.judge(list_keys, Tried::of(facts.listed.as_ref().err())),
     ]);
-    findings.extend(changing(kind).map(|need| scope.judge(need, None)));
+    findings.extend(changing(kind).map(|need| scope.judge(need, Tried::Never)));
     findings
 }
 
@@ -113,9 +148,9 @@ pub(super) fn of_app(id: &AppId, facts: &AppFacts, caller: &Caller) -> Vec<Findi
     let scope = Scope { id: id.to_string(), role: Role::of_app(), granted, caller };
     let mut findings: Vec<Finding> = scope.untold().into_iter().collect();
     let read = of_places(id, Place::reading, LIST_WHY);
-    findings.extend(read.into_iter().map(|need| scope.judge(need, Some(facts.settings.error()))));
+    findings.extend(read.into_iter().map(|need| scope.judge(need, Tried::of(facts.settings.error()))));
     let write = of_places(id, Place::writing, WRITE_WHY);
-    findings.extend(write.into_iter().map(|need| scope.judge(need, None)));
+    findings.extend(write.into_iter().map(|need| scope.judge(need, Tried::Never)));
     findings
 }
 
@@ -128,24 +163,78 @@ fn of_places(id: &AppId, operation: fn(&Place) -> Operation, why: &'static str) 
     needs
 }
 
-/// The actions on a container app or static web app. Reading one is several actions, all of which were allowed if it `was_read`.
+/// The actions on a container app or static web app. Reading one takes several, all of which were allowed where none was
+/// `refused`; behind one that was, others were not come to.
 pub(super) fn of_consumer(
     consumer: &ConsumerId,
     granted: &Granted,
-    was_read: bool,
+    refused: &[Refusal],
     caller: &Caller,
 ) -> Vec<Finding> {
     if is_gone(granted.as_ref().err()) {
         return Vec::new();
     }
     let scope = Scope::of_consumer(consumer, granted, caller);
-    let untold = scope.untold();
-    let needs = needs_of(consumer);
-    let judged = needs.into_iter().map(|need| {
-        let read = (was_read && !need.operation.is_change()).then_some(None);
-        scope.judge(need, read)
-    });
-    untold.into_iter().chain(judged).collect()
+    let tried = |need: &Need| {
+        let of_it = |one: &&Refusal| {
+            one.kind == ArmErrorKind::Forbidden && one.action == need.operation.actions.first().copied()
+        };
+        match refused.iter().find(of_it) {
+            _ if need.operation.is_change() => Tried::Never,
+            None if refused.is_empty() => Tried::Done,
+            None if refused.iter().all(|one| one.kind != ArmErrorKind::Forbidden) => Tried::Failed,
+            None => Tried::NotReached,
+            Some(refusal) => Tried::Refused(refusal.told.clone()),
+        }
+    };
+    let judged = needs_of(consumer).into_iter().map(|need| scope.judge(need, tried(&need)));
+    scope.untold().into_iter().chain(judged).collect()
+}
+
+/// The role that lacks where a consumer may not be read.
+pub(super) fn role_of_consumer(
+    consumer: &ConsumerId,
+    refused: &[Refusal],
+    caller: &Caller,
+) -> Option<String> {
+    let mut forbidden = refused.iter().filter(|one| one.kind == ArmErrorKind::Forbidden);
+    let (lacks, role) = (forbidden.find_map(|one| one.action)?, Role::of_consumer(consumer));
+    fixes::role(caller, role.name, &role.with(lacks), &consumer.to_string())
+}
+
+/// A right to write that no read proves.
+pub(super) fn of_write(right: &WriteRight, caller: &Caller) -> Finding {
+    let WriteRight { of, environment, action, told } = right;
+    let subject = environment.clone().unwrap_or_else(|| of.to_string());
+    let why = match of {
+        ConsumerId::KeyVaultSecret(_) | ConsumerId::KeyValue(_) => STORE_WHY,
+        _ => WRITE_WHY,
+    };
+    let policy = || of.secret().and_then(|secret| fixes::vault_policy(caller, secret));
+    match told {
+        Told::Granted => Finding::ok(Check::Permission, subject, format!("{action} is granted")),
+        Told::Denied { by_policies } => {
+            let what = format!("{} may not do {action}", who(caller));
+            let fix = match (environment, of) {
+                (Some(environment), _) => {
+                    fixes::role(caller, "signalr-rekey joins environments", &[*action].into(), environment)
+                }
+                (None, _) if *by_policies => policy(),
+                (None, ConsumerId::KeyVaultSecret(secret)) => fixes::own_secret_role(caller, secret),
+                (None, ConsumerId::KeyValue(at)) => fixes::store_role(caller, at),
+                (None, _) => None,
+            };
+            Finding::error(Check::Permission, subject, what, why).fixed_by(fix)
+        }
+        Told::Untold { why: untold, by_policies } => {
+            let what = format!("{action} was not tried, for that takes a write, and nobody tells: {untold}");
+            let why =
+                format!("if it is not granted, {why}. See what is assigned, before a run has to find out");
+            let fix =
+                if *by_policies { policy() } else { fixes::show_roles(caller, of, environment.as_deref()) };
+            Finding::warning(Check::Permission, subject, what, why).fixed_by(fix)
+        }
+    }
 }
 
 /// Those that no run tries before it has to.
@@ -155,7 +244,7 @@ pub(super) fn untried_of_consumer(consumer: &ConsumerId, granted: &Granted, call
     }
     let scope = Scope::of_consumer(consumer, granted, caller);
     let changes = needs_of(consumer).into_iter().filter(|need| need.operation.is_change());
-    changes.map(|need| scope.judge(need, None)).collect()
+    changes.map(|need| scope.judge(need, Tried::Never)).collect()
 }
 
 /// What a run needs of a consumer. Those that need the same action are judged once.
@@ -186,7 +275,7 @@ fn untried(id: String, role: Role, granted: &Granted, caller: &Caller, needs: &[
         return Vec::new();
     }
     let scope = Scope { id, role, granted: granted.as_ref().map(Vec::as_slice), caller };
-    needs.iter().map(|need| scope.judge(*need, None)).collect()
+    needs.iter().map(|need| scope.judge(*need, Tried::Never)).collect()
 }
 
 impl<'a> Scope<'a> {
@@ -197,31 +286,25 @@ impl<'a> Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// `read` is the error of the operation itself, where it could be tried without changing anything; none in it if it
-    /// went well.
-    fn judge(&self, need: Need, read: Option<Option<&ArmError>>) -> Finding {
+    fn judge(&self, need: Need, tried: Tried) -> Finding {
         let action = need.operation.actions.first().copied().unwrap_or_default();
         let granted = self.granted.map(|entries| Permission::grant(entries, action));
-        let refused = read.flatten().filter(|error| error.kind() == ArmErrorKind::Forbidden);
-        let done = matches!(read, Some(None));
-        match (granted, refused) {
-            (_, _) if done => Finding::ok(Check::Permission, &self.id, format!("{action} was allowed")),
-            (Ok(true), Some(error)) => {
-                let what = format!("{action} is granted by a role but was refused: {}", cause::told(error));
+        match (granted, tried) {
+            (_, Tried::Done) => Finding::ok(Check::Permission, &self.id, format!("{action} was allowed")),
+            (Ok(true), Tried::Refused(told)) => {
+                let what = format!("{action} is granted by a role but was refused: {told}");
                 let why = format!("{}. A deny assignment, a policy or a lock forbids it", need.why);
                 Finding::new(need.severity, Check::Permission, &self.id, what, why)
             }
-            (Ok(true), None) => Finding::ok(Check::Permission, &self.id, format!("{action} is granted")),
-            (Ok(false), _) | (Err(_), Some(_)) => {
-                let what = format!("{} may not do {action}", self.who());
+            (Ok(true), _) => Finding::ok(Check::Permission, &self.id, format!("{action} is granted")),
+            (Ok(false), _) | (Err(_), Tried::Refused(_)) => {
+                let what = format!("{} may not do {action}", who(self.caller));
                 let fix = fixes::role(self.caller, self.role.name, &self.role.with(action), &self.id);
                 let finding = Finding::new(need.severity, Check::Permission, &self.id, what, need.why);
                 finding.fixed_by(fix)
             }
-            (Err(_), None) => {
-                let what = format!(
-                    "it is not known whether {action} is granted: it cannot be tried without doing it"
-                );
+            (Err(_), untried) => {
+                let what = format!("it is not known whether {action} is granted: {}", untried.says());
                 let why = format!(
                     "if it is not, {}. With Microsoft.Authorization/permissions/read Azure says what is granted",
                     need.why
@@ -238,14 +321,14 @@ impl Scope<'_> {
         let why = "permissions were checked by harmless reads only, which say nothing about changes";
         Some(Finding::note(Check::Permission, &self.id, what, why))
     }
+}
 
-    fn who(&self) -> String {
-        let Caller { user, object, .. } = self.caller;
-        match (user, object) {
-            (Some(user), _) => user.clone(),
-            (None, Some(object)) => format!("the object {object}"),
-            (None, None) => "the identity".to_owned(),
-        }
+fn who(caller: &Caller) -> String {
+    let Caller { user, object, .. } = caller;
+    match (user, object) {
+        (Some(user), _) => user.clone(),
+        (None, Some(object)) => format!("the object {object}"),
+        (None, None) => "the identity".to_owned(),
     }
 }
 

@@ -35,9 +35,43 @@ pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Findin
         let on = || Finding::ok(Check::LocalAuth, id, "it accepts access keys");
         findings.extend(facts.resource.is_ok().then(on));
     }
+    findings.extend(facts.resource.as_ref().ok().map(|instance| restarts(id, instance.mode.as_deref())));
     findings.extend(replicas(id, facts));
     findings
 }
+
+/// What a repoint, which restarts apps, does to the clients of the service (docs: Service mode in Azure SignalR Service).
+fn restarts(id: &ServiceId, mode: Option<&str>) -> Finding {
+    let (what, why) = match mode {
+        Some("Default") => (
+            "its service mode is Default: a restart of an app closes the client connections that go through it",
+            "they connect anew, through another instance of the app or once this one is back. Each rotation restarts every app; \
+             windows in rekey.toml say when it may",
+        ),
+        Some("Serverless") => (
+            "its service mode is Serverless: a restart of an app closes no client connection",
+            "clients are connected to the service alone. What the app does for them, negotiating and sending, rests until it is \
+             back",
+        ),
+        Some("Classic") => (
+            "its service mode is Classic: a restart of an app closes the client connections that go through it, if it has any",
+            "Classic mode is Default for clients that came while an app was connected as a server, and Serverless for the others",
+        ),
+        Some(other) => {
+            let what = format!(
+                "its service mode is {other}, of which it is not known what a restart of an app does to clients"
+            );
+            return Finding::note(Check::Instance, id, what, RESTARTS);
+        }
+        None => {
+            let what = "it does not tell its service mode, so it is not known what a restart of an app does to its clients";
+            return Finding::note(Check::Instance, id, what, RESTARTS);
+        }
+    };
+    Finding::note(Check::Instance, id, what, why)
+}
+
+const RESTARTS: &str = "each rotation restarts every app, which may close client connections";
 
 fn failed(id: &ServiceId, error: &ArmError, others: &[ServiceId]) -> Option<Finding> {
     match error.kind() {
@@ -193,6 +227,7 @@ mod tests {
             provisioning_state: state.into(),
             disable_local_auth: false,
             stopped,
+            mode: None,
         };
         for (instance, severity) in [
             (instance(false, "Succeeded"), Severity::Ok),

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::collect::{AppFacts, Facts, InstanceFacts};
 use super::configured_apps::meant;
-use super::finding::{Check, Finding, count, listed};
+use super::finding::{Check, Finding, Severity, count, listed};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller};
 use crate::azure::consumers::app_service::READING;
 use crate::azure::discovery::by_value;
-use crate::init::others::Other;
+use crate::init::others::{Other, led};
 use crate::report::cause;
 use rekey_core::model::{AppId, ConsumerId, ServiceId};
 use rekey_core::plan::{ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
@@ -23,7 +23,9 @@ pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Find
     let named = |app: &AppId| instance.config.apps.iter().any(|known| known.id == *app);
     let others = || facts.apps.iter().filter(|(app, _)| !named(app));
     let found = |(app, read): (&AppId, &AppFacts)| {
-        let finding = holds(id, app, &instance.seen(&by_value(app), read))?;
+        let finding = holds(id, app, &instance.seen(&by_value(app), read));
+        let is_error = finding.as_ref().is_some_and(|finding| finding.severity == Severity::Error);
+        let finding = linked(id, app, read).filter(|_| !is_error).or(finding)?;
         let finding = meant_by_another(finding, instance, app, facts);
         // Where its references lead is asked for the service that names it.
         let elsewhere = finding.check == Check::KeyVault && facts.is_configured(app);
@@ -72,6 +74,17 @@ fn meant_by_another(
     let why = finding.why.unwrap_or_default();
     let why = format!("{why}. It may be what {} is mistyped for: see there", mistyped.id.name());
     Finding { why: Some(why), fix: None, ..finding }
+}
+
+/// An app that Service Connector gave a key of the service, wherever that stands by now.
+fn linked(id: &ServiceId, app: &AppId, read: &AppFacts) -> Option<Finding> {
+    let links: Vec<String> = led(read.links.as_ref().ok()?, id).collect();
+    let told = (!links.is_empty()).then(|| links.join(", "))?;
+    let what = format!("it was given a key of {} ({told}) and is not configured", id.name());
+    let why = "a rotation gives new keys only to configured apps: this one would be cut off when its key is regenerated. If the \
+               link is no longer used, delete it (`az webapp connection delete`)";
+    let add = fixes::in_file(id, &format!("add \"{app}\" to the apps of"));
+    Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add))
 }
 
 fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
@@ -163,7 +176,14 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
         let what = format!("{what} may hold a key of a configured service: {why}");
         Finding::warning(Check::Unconfigured, "lists", what, LOOK_AS_ANOTHER)
     });
-    beside.chain(together).chain(lists).chain(others).chain(partial(facts, caller)).collect()
+    let unlinked = (!facts.unlinked.is_empty()).then(|| {
+        let who = listed(facts.unlinked.iter().map(|(id, _)| id.clone()));
+        let why = facts.unlinked.first().map(|(_, why)| why.as_str()).unwrap_or_default();
+        let what = format!("it is not known whether Service Connector gave these a key: {who}: {why}");
+        Finding::note(Check::Unconfigured, "links", what, "what they hold was read all the same")
+    });
+    let found = beside.chain(together).chain(lists).chain(others).chain(unlinked);
+    found.chain(partial(facts, caller)).collect()
 }
 
 /// An app that could not be read, or whose slots could not be listed, with the error.

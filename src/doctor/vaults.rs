@@ -59,7 +59,8 @@ fn seen_of(
                 app
             }
             Unknown::Unreadable { app: app @ ConsumerId::KeyVaultSecret(secret), .. } => {
-                fix = instance.unread_secrets.get(app).and_then(|kind| asker.way_to(secret, *kind));
+                let refused = instance.refused.get(app).into_iter().flatten();
+                fix = refused.filter_map(|refusal| asker.way_to(secret, refusal.kind)).next();
                 app
             }
             Unknown::NoConsumer { app: app @ ConsumerId::KeyVaultSecret(_) } => app,

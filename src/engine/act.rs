@@ -321,8 +321,10 @@ impl Actor<'_> {
             }
             let mut lock = self.lock(&place, basis, room).await?;
             let written = self.merge(&mut lock, (merge == 0).then_some(basis.check), &place, &change).await;
-            if written.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::OutcomeUnknown) {
-                lock.may_arrive(self.clock.now());
+            if let Err(error) = &written
+                && error.kind() == ArmErrorKind::OutcomeUnknown
+            {
+                lock.may_arrive(error.in_short(), self.clock.now());
             }
             let was_ours = lock.release().await;
             match written {

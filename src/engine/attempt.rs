@@ -25,7 +25,7 @@ use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
 use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
 use rekey_core::model::KeyType;
-use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
+use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict, WaitFor};
 use rekey_core::time::delta;
 
 /// The longest wait for which a run keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -71,7 +71,9 @@ impl Run<'_> {
             self.emit(RunEvent::CutOff(cut_off));
         }
         match error {
-            RunError::Store(StoreError::Held { holder, until, .. }) => Ending::Busy { holder, until },
+            RunError::Store(StoreError::Held { holder, until, .. }) => {
+                Ending::Busy { holder, until, cut_off: self.log.cut_off().to_vec() }
+            }
             RunError::OutOfTime => Ending::OutOfTime { cut_off: vec![] },
             RunError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
                 Ending::OutOfTime { cut_off: vec![] }
@@ -262,7 +264,8 @@ impl Run<'_> {
 
     fn assess(&self, check: &Check, journal: &Journal) -> Result<Assessment, RunError> {
         let snapshot = check.snapshot(self.service, journal);
-        let open = Open { rotation: self.log.rotation(), deadlines: &self.intent().deadlines };
+        let (rotation, deadlines) = (self.log.rotation(), &self.intent().deadlines);
+        let open = Open { rotation, deadlines, approvals: self.log.approvals() };
         let assessed = plan::assess(snapshot, journal, open, &self.service.policy, self.now());
         assessed.map_err(|illegal| StoreError::from(illegal).into())
     }
@@ -273,7 +276,7 @@ impl Run<'_> {
     }
 
     /// Takes down what a check has shown, for the operator, the watch, and the end of the run.
-    fn see(&mut self, check: &Check, snapshot: &Snapshot) {
+    pub(super) fn see(&mut self, check: &Check, snapshot: &Snapshot) {
         for app in &snapshot.gone {
             self.emit_once(RunEvent::Gone(app.clone()));
         }
@@ -299,6 +302,9 @@ impl Run<'_> {
             Some(Verdict::Covered(covered)) => self.emit(RunEvent::Covered(*covered)),
             Some(Verdict::TooSoon(until)) => self.emit(RunEvent::Postponed { until: *until }),
             Some(Verdict::Record(_)) | None => {}
+        }
+        for (key, heeded) in assessment.heeded.clone() {
+            self.emit(RunEvent::Heeded { key, heeded });
         }
         self.emit(RunEvent::Assessed { unwatched: assessment.unwatched });
     }
@@ -356,6 +362,10 @@ impl Run<'_> {
         match assessment.decision.clone() {
             Decision::Do(_) if acts && now >= self.order.deadline => Err(RunError::OutOfTime),
             Decision::Do(step) if acts => {
+                // Before what it rests on is confirmed: apps that do not answer take their time.
+                if let Some(held_back) = self.hold_back(lease, &step).await? {
+                    return Ok(Some(self.next(&assessment, held_back)));
+                }
                 let stands = self.confirm(&step, check, lease.journal()).await?;
                 // What is begun now is no step that is under way.
                 if !stands || self.engine.stop.is_asked() {
@@ -388,6 +398,7 @@ impl Run<'_> {
             self.emit_once(RunEvent::Waiting(decision));
             return Next::Again { at: Some(at), begin: Begin::default() };
         }
+        self.foresee(assessment, &decision);
         let ending = self.ending(&assessment.snapshot, decision.clone());
         // Every run tells who is waited for, whatever else it ends with.
         if decision.awaits().next().is_some() && ending != Ending::Decided(decision.clone()) {
@@ -398,6 +409,15 @@ impl Run<'_> {
         match plan::to_watch(&assessment.journal, now, end).filter(|_| stays) {
             Some(watch) => Next::Watch { watch, ending },
             None => Next::End(ending),
+        }
+    }
+
+    /// Takes down what a person is asked to approve.
+    fn foresee(&mut self, assessment: &Assessment, decision: &Decision) {
+        if matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. }) {
+            let Assessment { snapshot, journal, .. } = assessment;
+            let forecast = plan::forecast(snapshot, journal, &self.service.policy, self.now(), false);
+            self.emit(RunEvent::Foreseen(Box::new(forecast)));
         }
     }
 

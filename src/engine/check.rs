@@ -8,6 +8,8 @@ mod key_values;
 mod references;
 mod static_web_apps;
 
+pub(crate) use key_values::Refusal;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -24,7 +26,7 @@ use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, KeyValueId, PerKey, SecretId};
-use rekey_core::plan::{Holding, Snapshot, Unknown};
+use rekey_core::plan::{Consumer, Holding, Snapshot, Unknown};
 
 /// What a check is made with.
 #[derive(Clone, Copy, Debug)]
@@ -336,6 +338,7 @@ impl Check {
         for key_value in &self.key_values(service) {
             self.add_key_value(key_value, service, journal, &mut snapshot);
         }
+        snapshot.reads.extend(self.leads(service));
         secrets.extend(self.led_to(service));
         for secret in &secrets {
             self.add_secret(secret, service, journal, &mut snapshot);
@@ -373,6 +376,8 @@ impl Check {
                     unclear.extend(place.shows(contents, app, marks, self.following(service), snapshot));
                     for followed in place.follows(contents, app, self.vault_suffix) {
                         self.add_reference(&followed, marks, snapshot);
+                        let secret = ConsumerId::KeyVaultSecret(followed.reference.secret.clone());
+                        snapshot.reads.insert((id.clone(), secret));
                         secrets.insert(followed.reference.secret);
                     }
                 }
@@ -393,6 +398,7 @@ impl Check {
         }
         for reader in self.readers(app, service) {
             self.add_reader(&reader, journal, self.marks(journal), snapshot);
+            snapshot.reads.insert((id.clone(), ConsumerId::KeyValue(reader.of)));
         }
         let seen = unread.is_none();
         snapshot.unknown.extend(unread);
@@ -407,14 +413,22 @@ impl Check {
             snapshot.unknown.push(Unknown::NoConsumer { app: id.clone() });
         }
         let lasts = snapshot.unknown[before.1..].iter().any(Unknown::lasts);
+        if !seen {
+            let _ = lose(&id, journal, snapshot);
+        }
         if seen {
-            snapshot.seen.insert(id.clone(), held(snapshot, before.0, lasts));
+            let mut held = held(snapshot, before.0, lasts);
+            let out_of_sight =
+                snapshot.unknown[before.1..].iter().any(|one| one.is_of_reference() && one.lasts());
+            if out_of_sight {
+                held.extend(lose_in_part(&id, journal, snapshot));
+                held.sort();
+                held.dedup();
+            }
+            snapshot.seen.insert(id.clone(), held);
         } else if lasts && journal.seen(&id).is_some() {
             // Who goes out of sight may take any key there, and is not to be taken for what he was seen with before.
             snapshot.blurred.insert(id.clone());
-        }
-        if !seen {
-            lose(&id, journal, snapshot);
         }
     }
 
@@ -429,7 +443,7 @@ impl Check {
         match missing.map(|missing| &missing.absence) {
             Some(Absence::Deleted) => snapshot.gone.push(id),
             Some(Absence::Elsewhere(whereabouts)) => {
-                lose(&id, journal, snapshot);
+                let _ = lose(&id, journal, snapshot);
                 let either = snapshot.keys.iter().filter(|_| journal.is_blurred(&id));
                 let held = held.iter().chain(either.map(|(_, key)| key)).cloned().collect();
                 let whereabouts = whereabouts.clone();
@@ -504,11 +518,28 @@ fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
     Unknown::Unreadable { app: (&app.id).into(), detail, passing }
 }
 
-/// Takes an app that is out of sight for lost if all keys are invalid that it was last seen with.
-fn lose(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) {
-    if is_lost(app, journal, &snapshot.keys) {
+/// Takes an app that is out of sight for lost if all keys are invalid that it was last seen with; whether it is. Of one that is
+/// in part out of sight it counts what was seen.
+fn lose(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) -> bool {
+    let is_seen = |one: &Consumer| one.at.app == *app && one.holds != Holding::Identity;
+    let lost = is_lost(app, journal, &snapshot.keys) && !snapshot.consumers.iter().any(is_seen);
+    if lost {
         snapshot.lost.insert(app.clone());
     }
+    lost
+}
+
+/// The invalid keys that an app was last seen with, which refers to something out of sight: by that it goes on with them, as far
+/// as anybody knows, whatever its other settings hold by now. It is taken for lost, unless it is seen to hold one.
+fn lose_in_part(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) -> Vec<Fingerprint> {
+    let is_invalid = |key: &&Fingerprint| !snapshot.keys.iter().any(|(_, current)| current == *key);
+    let invalid: Vec<Fingerprint> =
+        journal.seen(app).unwrap_or_default().iter().filter(is_invalid).cloned().collect();
+    let is_stale = |one: &Consumer| one.at.app == *app && matches!(one.holds, Holding::Stale(_));
+    if !invalid.is_empty() && !snapshot.consumers.iter().any(is_stale) {
+        snapshot.lost.insert(app.clone());
+    }
+    invalid
 }
 
 /// Whether all keys are invalid that an app was last seen with: out of sight, it is very probably cut off.

@@ -1,7 +1,7 @@
 //! What has happened in a run so far: its events, told as they come, and the fold of them. Whatever a run goes by later is
 //! in here, and changes in one place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -11,7 +11,7 @@ use crate::report::{Ending, RunEvent, RunReport};
 use rekey_core::intent::{Cause, Claim, Intent, Known, RotationRequest};
 use rekey_core::journal::Event;
 use rekey_core::model::ServiceId;
-use rekey_core::plan::{CutOff, Snapshot};
+use rekey_core::plan::{Approving, CutOff, Forecast, Snapshot};
 
 /// The events of one run over one service.
 pub(super) struct RunLog {
@@ -42,6 +42,10 @@ pub(super) struct RunLog {
     cut_off: Vec<CutOff>,
     /// Whether somebody may be cut off, and no check has shown yet who.
     alarmed: bool,
+    /// The approvals that an event gives, until they are judged.
+    approvals: BTreeSet<Approving>,
+    /// What the rotation would do that waits for an approval.
+    foreseen: Option<Forecast>,
     /// How often Azure was asked about the regeneration under way.
     polls: usize,
     /// How often each place was written.
@@ -69,6 +73,8 @@ impl RunLog {
             seen: None,
             cut_off: Vec::new(),
             alarmed: false,
+            approvals: intent.approvals.clone(),
+            foreseen: None,
             polls: 0,
             writes: BTreeMap::new(),
         }
@@ -109,10 +115,15 @@ impl RunLog {
             RunEvent::CutOff(who) => self.cut_off = who,
             RunEvent::ClaimSettled => self.claim = None,
             RunEvent::Called { call } => self.called = Some(call),
-            RunEvent::Assessed { unwatched } => (self.assessed, self.unwatched) = (true, unwatched),
+            RunEvent::Assessed { unwatched } => {
+                (self.assessed, self.unwatched) = (true, unwatched);
+                self.approvals.clear();
+            }
+            RunEvent::Foreseen(forecast) => self.foreseen = Some(*forecast),
             RunEvent::Polled => self.polls += 1,
-            RunEvent::Written(place) => self.write(place),
+            RunEvent::Written { place, given } => self.write(place, given),
             RunEvent::Gone(_)
+            | RunEvent::Heeded { .. }
             | RunEvent::Unseen(_)
             | RunEvent::Waiting(_)
             | RunEvent::AppsNotRead { .. }
@@ -120,6 +131,7 @@ impl RunLog {
             | RunEvent::NotCalled { .. }
             | RunEvent::NotAccepted { .. }
             | RunEvent::Late { .. }
+            | RunEvent::NotWritten { .. }
             | RunEvent::OperationLost(_)
             | RunEvent::StoodIn(_)
             | RunEvent::TimerSilent { .. } => {}
@@ -127,8 +139,8 @@ impl RunLog {
     }
 
     /// Azure accepted the write, but the app has not been read since: that is all that is known of it.
-    fn write(&mut self, place: Place) {
-        for who in &mut self.cut_off {
+    fn write(&mut self, place: Place, given: bool) {
+        for who in self.cut_off.iter_mut().filter(|_| given) {
             if let CutOff::Stale(consumer) = who
                 && Place::of_consumer(consumer).as_ref() == Some(&place)
             {
@@ -172,6 +184,10 @@ impl RunLog {
 
     pub(super) const fn rotation(&self) -> Option<RotationRequest> {
         self.rotation
+    }
+
+    pub(super) const fn approvals(&self) -> &BTreeSet<Approving> {
+        &self.approvals
     }
 
     pub(super) const fn postponed(&self) -> Option<DateTime<Utc>> {
@@ -225,6 +241,7 @@ impl RunLog {
             known: self.known,
             cut_off: self.cut_off,
             overview: None,
+            foreseen: self.foreseen,
             ending,
         }
     }

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use super::{Dispatcher, Engine};
 use crate::handler::{Content, KeyReport, Outcome, Reply};
 use crate::report::cause;
+use crate::report::text::brief::called;
 use crate::report::text::file_name;
 use crate::report::text::notice as words;
-use crate::report::text::snapshot::external;
 use crate::store::{Draft, StoreError, peek};
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{ConsumerId, Fingerprint, KeyType};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, ServiceId};
 
 /// How often it is looked whether the run at work has given its lease back.
 const IN_TURN: TimeDelta = TimeDelta::milliseconds(500);
@@ -30,6 +30,8 @@ const AGAIN: TimeDelta = TimeDelta::hours(1);
 /// What became of a report.
 #[derive(Debug)]
 pub struct Reported {
+    /// The service and the consumer, as they are configured: whoever reports may write them in any case.
+    pub service: ServiceId,
     pub consumer: ConsumerId,
     /// Whether it was on record already.
     pub known: bool,
@@ -61,6 +63,7 @@ impl Engine {
     ) -> Result<Reported, NotReported> {
         let service = self.config.instances.iter().find(|one| one.id == report.service);
         let service = service.ok_or(NotReported::NoService)?;
+        let report = &KeyReport { service: service.id.clone(), ..report.clone() };
         let named = |consumer: &ConsumerId| match consumer {
             ConsumerId::Reporter(name) | ConsumerId::Manual(name) => *name == report.name,
             _ => false,
@@ -72,7 +75,7 @@ impl Engine {
             written.map_err(|error| NotReported::Store { consumer: consumer.clone(), error })?;
         let checked = journal.keys().is_some();
         let holds = key_type_of(&journal, &report.fingerprint);
-        Ok(Reported { consumer: consumer.clone(), known, holds, checked })
+        Ok(Reported { service: service.id.clone(), consumer: consumer.clone(), known, holds, checked })
     }
 
     /// Writes it, unless it is on record and was said again not long ago; the journal with it, and whether it was there before.
@@ -140,21 +143,21 @@ impl Dispatcher {
 }
 
 fn answered(report: &KeyReport, reported: &Reported) -> Outcome {
-    let Reported { consumer, known, holds, checked } = reported;
+    let Reported { service, consumer, known, holds, checked } = reported;
     let told = match holds {
         Some(key_type) => words::report_of_the_key(key_type),
         None if *checked => words::REPORT_OF_NO_KEY.to_owned(),
         None => words::REPORT_BEFORE_A_CHECK.to_owned(),
     };
-    let who = format!("{}: {}", report.service.name(), external(consumer));
+    let who = format!("{}: {}", service.name(), called(consumer));
     let text = if *known { words::report_known(&who, told) } else { words::report_recorded(&who, told) };
     match holds {
         None if *checked => tracing::warn!("{text}"),
         _ => tracing::info!("{text}"),
     }
     let body = json!({
-        "instance": report.service.to_string(),
-        "name": report.name.as_str(),
+        "instance": service.to_string(),
+        "name": consumer.name(),
         "fingerprint": report.fingerprint,
         "recorded": true,
         "known": known,
@@ -172,7 +175,7 @@ fn refused(report: &KeyReport, not: &NotReported) -> Outcome {
         }
         NotReported::NoName => (StatusCode::NOT_FOUND, words::report_of_no_name(name, service, file_name())),
         NotReported::Store { consumer, error } => {
-            let who = format!("{service}: {}", external(consumer));
+            let who = format!("{service}: {}", called(consumer));
             let status = match error.is_passing() {
                 true => StatusCode::SERVICE_UNAVAILABLE,
                 false => StatusCode::INTERNAL_SERVER_ERROR,

@@ -18,7 +18,7 @@ use crate::report::{LostOperation, RunEvent, cause};
 use crate::store::{Lease, LockError};
 use rekey_core::journal::{Event, InFlight, Journal};
 use rekey_core::model::{ConsumerId, KeyType, PerKey};
-use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
+use rekey_core::plan::{self, ConsumerRef, Decision, Holding, Snapshot, Step, WaitFor};
 use rekey_core::policy::Verify;
 use rekey_core::time::delta;
 
@@ -50,7 +50,7 @@ impl Run<'_> {
             Step::Repoint { .. } => {
                 check.refresh_keys(self.reader(), self.service, FRESH).await?;
             }
-            Step::Follow(_) | Step::Verify(_) => {}
+            Step::Follow(_) | Step::Verify(_) | Step::Gate(_) => {}
         }
         if *check.keys() != keys {
             return Ok(false);
@@ -94,12 +94,16 @@ impl Run<'_> {
         let span = tracing::info_span!("step", step = step.name());
         async {
             match step {
-                Step::Repoint { to, consumers, repair } => {
+                Step::Repoint { to, consumers, repair, part } => {
+                    if let Some(event) = plan::wave_begun(part, to, &consumers) {
+                        self.record(lease, event)?;
+                    }
                     self.repoint(lease, check, to, &consumers, repair).await?;
                 }
                 Step::Follow(_) => return self.follow(lease, check).await,
                 Step::Verify(key_type) => self.verify(lease, check, key_type).await?,
                 Step::Regenerate(key_type) => self.regenerate(lease, check, key_type).await?,
+                Step::Gate(number) => return self.gate(lease, check, number).await,
             }
             Ok(Then::Assess)
         }
@@ -120,6 +124,10 @@ impl Run<'_> {
         let (consumers, mut failed) = self.not_in_vain(consumers);
         for consumers in self.actor().in_order(consumers) {
             failed.extend(self.repoint_all(lease, check, to, consumers, repair).await?);
+        }
+        // How the run ends is told in one line, which has no room for many.
+        for error in failed.iter().filter(|_| failed.len() > 1) {
+            self.emit_once(RunEvent::NotWritten { why: cause::told(error) });
         }
         if failed.is_empty() { Ok(()) } else { Err(RunError::Rewrites(failed)) }
     }
@@ -194,12 +202,17 @@ impl Run<'_> {
         let (marks, key) = (check.marks(&journal), &check.keys()[to]);
         let done = self.actor().repoint(&proof, check, marks, key, consumers, repair).await;
         let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
-        let mut apps: Vec<ConsumerId> = Vec::new();
-        let now = self.now();
+        let (mut places, now) = (Vec::new(), self.now());
         for Rewrite { place, contents } in written.into_iter().flatten() {
-            apps.push(place.consumer());
-            self.emit(RunEvent::Written(place.clone()));
-            check.written(place, contents, now);
+            check.written(place.clone(), contents, now);
+            places.push(place);
+        }
+        let snapshot = check.snapshot(self.service, lease.journal());
+        let mut apps: Vec<ConsumerId> = Vec::new();
+        for place in places {
+            let given = is_given(&place, (to, repair), consumers, &snapshot);
+            apps.extend(given.then(|| place.consumer()));
+            self.emit(RunEvent::Written { place, given });
         }
         apps.sort();
         apps.dedup();
@@ -361,4 +374,23 @@ impl Run<'_> {
         self.record(lease, event)?;
         Ok(lease.keep().await?)
     }
+}
+
+/// Whether the consumers of a place that was to be written have another key by that. What refers to a secret or a key-value that
+/// could not be written has not, though nothing was wrong with itself; nor has what was found to be something else. Who is
+/// repaired by what a secret holds is given that, whichever of the two keys it is.
+fn is_given(
+    place: &Place,
+    (to, repair): (KeyType, bool),
+    consumers: &[ConsumerRef],
+    shown: &Snapshot,
+) -> bool {
+    let is_there = |consumer: &&ConsumerRef| Place::of_consumer(consumer).as_ref() == Some(place);
+    consumers.iter().filter(is_there).all(|at| {
+        let held: Vec<&Holding> =
+            shown.consumers.iter().filter(|one| one.at == *at).map(|one| &one.holds).collect();
+        let is_good =
+            |holds: &&Holding| matches!(holds, Holding::Valid(key_type) if repair || *key_type == to);
+        held.iter().any(is_good) && !held.iter().any(|holds| matches!(holds, Holding::Stale(_)))
+    })
 }

@@ -2,7 +2,10 @@
 //!
 //! Whoever waits is called by whoever finds something to repair meanwhile.
 
+use std::future::ready;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
 
 use super::RunError;
 use super::run::{Begin, Next, RESERVE, Run};
@@ -11,7 +14,7 @@ use crate::engine::check::Check;
 use crate::report::text::run::not_heard;
 use crate::report::{Ending, RunEvent, cause};
 use crate::store::{self, Lease, StoreError};
-use rekey_core::intent::{Source, are_on_record};
+use rekey_core::intent::{Source, are_on_record, is_alarming};
 use rekey_core::journal::{Event, WATCHES, Watch};
 
 /// How often a notice's run that finds another at work asks whether it is its turn.
@@ -29,7 +32,8 @@ const CLOSE: TimeDelta = TimeDelta::seconds(10);
 impl Run<'_> {
     /// Another run is at work. Most likely what is told was its doing, and there is nothing to wait for. Else a notice's run
     /// waits for its turn as long as it has time: it calls that run, and is done when that run has put on record that it
-    /// checked after the call, unless it has something of its own to see to.
+    /// checked after the call, unless it has something of its own to see to. Any other run leaves it to that one, unless somebody
+    /// is cut off: that one may have died, and then its lease is waited out.
     pub(super) async fn wait_in_turn(
         &mut self,
         begin: Begin,
@@ -42,15 +46,22 @@ impl Run<'_> {
                 return Ok(Next::End(Ending::Known));
             }
         }
+        let is_notice = self.intent().is_notice();
         let has_more = self.log.rotation().is_some() || self.log.claim().is_some();
-        if let StoreError::Held { holder, heard, .. } = &error
-            && begin.call.is_some_and(|call| call <= *heard)
-            && !has_more
-        {
+        let heard = match &error {
+            StoreError::Held { holder, heard, .. } => {
+                begin.call.is_some_and(|call| call <= *heard).then_some(holder)
+            }
+            _ => None,
+        };
+        if let Some(holder) = heard.filter(|_| is_notice && !has_more) {
             return Ok(Next::End(Ending::HandedOver { holder: holder.clone() }));
         }
-        let again = self.now() + IN_TURN;
-        if !self.intent().is_notice() || again >= self.order.deadline || self.engine.stop.is_asked() {
+        if !is_notice && (heard.is_some() || !self.log.is_in_need()) {
+            self.look_past().boxed().await?;
+        }
+        let (again, waits) = (self.now() + IN_TURN, is_notice || self.log.is_in_need());
+        if !waits || again >= self.order.deadline || self.engine.stop.is_asked() {
             return Err(error.into());
         }
         let call = match begin.call {
@@ -58,6 +69,22 @@ impl Run<'_> {
             call => call,
         };
         Ok(Next::Again { at: Some(again), begin: Begin { call, asks_first: false, ..begin } })
+    }
+
+    /// Looks, past another run's lease, whether somebody is cut off, and who. Mostly the keys tell that nobody is.
+    async fn look_past(&mut self) -> Result<(), RunError> {
+        let journal = store::peek(&*self.engine.store, &self.service.id).await?;
+        let keys = Check::of_keys(self.reader(), self.service).await?;
+        let alarming = is_alarming(&keys.fingerprints(), &journal);
+        self.emit(RunEvent::Alarmed(alarming));
+        if !alarming {
+            self.emit(RunEvent::CutOff(vec![]));
+            return Ok(());
+        }
+        let mut check = Check::of_all(ready(Ok(keys)), self.reader(), self.service).await?;
+        check.complete(self.reader(), self.service, &journal).await?;
+        self.see(&check, &check.snapshot(self.service, &journal));
+        Ok(())
     }
 
     /// Calls the run at work, in whatever process it is; the number of the call, if it could be written.

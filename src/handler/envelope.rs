@@ -4,10 +4,13 @@
 //! Guarantee: what is said of a fault names the member and holds nothing of the content.
 
 use std::borrow::Cow;
+use std::{fmt, iter};
 
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::report::text::command::{BODY, QUERY, VALUE};
+use crate::report::text::command::{BODY, METHOD, QUERY, VALUE};
 use rekey_core::notice::{self, Event, Misread};
 
 /// An envelope, opened: the value of its one binding, whatever that is called. Nothing that we need is in the metadata.
@@ -67,6 +70,10 @@ pub(crate) enum Fault {
     NoParameter,
     /// A format that is neither.
     NoFormat,
+    /// A member of a report that is there more than once.
+    Repeated,
+    /// A report that was not sent by POST.
+    NoPost,
 }
 
 impl Malformed {
@@ -78,7 +85,15 @@ impl Malformed {
     pub(super) fn is_of_the_sender(&self) -> bool {
         let of_report = matches!(
             self.fault,
-            Fault::NoParameter | Fault::NoFormat | Fault::NotThere | Fault::NoText | Fault::NoServiceId | Fault::NoName | Fault::NoFingerprint
+            Fault::NoParameter
+                | Fault::NoFormat
+                | Fault::NotThere
+                | Fault::NoText
+                | Fault::Repeated
+                | Fault::NoPost
+                | Fault::NoServiceId
+                | Fault::NoName
+                | Fault::NoFingerprint
         );
         self.member == BODY || of_report || matches!(self.fault, Fault::Event(_))
     }
@@ -126,15 +141,17 @@ impl Envelope {
     /// definitions; Azure Functions custom handlers, HTTP request payload). The request holds function keys in several
     /// places, and nothing of it is kept but the alert.
     pub(super) fn alert(self) -> Result<Vec<Event>, Malformed> {
-        Ok(notice::read(&self.request(Fault::NoAlert)?, BODY)?)
+        let body = match self.request()?.remove("Body") {
+            None | Some(Value::Null) => return Err(Malformed::new(BODY, Fault::NoAlert)),
+            Some(Value::String(text)) => json(text.as_bytes(), BODY)?,
+            Some(other) => other,
+        };
+        Ok(notice::read(&body, BODY)?)
     }
 
     /// What stands in the query of the request that an httpTrigger carries, without its function key. Nothing else is kept.
     pub(super) fn query(self) -> Result<Map<String, Value>, Malformed> {
-        let Value::Object(mut request) = self.0 else {
-            return Err(Malformed::new(VALUE, Fault::NoRequest));
-        };
-        match request.remove("Query") {
+        match self.request()?.remove("Query") {
             Some(Value::Object(mut query)) => {
                 query.remove("code");
                 Ok(query)
@@ -144,19 +161,59 @@ impl Envelope {
         }
     }
 
-    /// The body of the request that an httpTrigger carries, which is JSON. Nothing else of it is kept. `none` is what is wrong
-    /// where there is none.
-    pub(super) fn request(self, none: Fault) -> Result<Value, Malformed> {
-        let Value::Object(mut request) = self.0 else {
-            return Err(Malformed::new(VALUE, Fault::NoRequest));
-        };
-        match request.remove("Body") {
-            // The host leaves it out where there is none, and where the request came without its length.
-            None | Some(Value::Null) => Err(Malformed::new(BODY, none)),
-            // The host writes it as text, whatever it is.
-            Some(Value::String(text)) => json(text.as_bytes(), BODY),
-            Some(other) => Ok(other),
+    /// The members of the report that `OnReport`'s httpTrigger carries, in order, as often as they are there. Nothing else of
+    /// the request is kept.
+    pub(super) fn report(self) -> Result<Vec<(String, Value)>, Malformed> {
+        let mut request = self.request()?;
+        let is_post =
+            |method: &Value| method.as_str().is_some_and(|method| method.eq_ignore_ascii_case("POST"));
+        if request.get("Method").is_some_and(|method| !is_post(method)) {
+            return Err(Malformed::new(METHOD, Fault::NoPost));
         }
+        match request.remove("Body") {
+            None | Some(Value::Null) => Err(Malformed::new(BODY, Fault::NoReport)),
+            Some(Value::String(text)) => {
+                if !json::<Value>(text.as_bytes(), BODY)?.is_object() {
+                    return Err(Malformed::new(BODY, Fault::NoJsonObject));
+                }
+                let Members(members) = json(text.as_bytes(), BODY)?;
+                Ok(members)
+            }
+            Some(Value::Object(members)) => Ok(members.into_iter().collect()),
+            Some(_) => Err(Malformed::new(BODY, Fault::NoJsonObject)),
+        }
+    }
+
+    /// The request that an httpTrigger carries. Its body the host writes as text, whatever it is, and leaves out where there is
+    /// none and where the request came without its length.
+    fn request(self) -> Result<Map<String, Value>, Malformed> {
+        match self.0 {
+            Value::Object(request) => Ok(request),
+            _ => Err(Malformed::new(VALUE, Fault::NoRequest)),
+        }
+    }
+}
+
+/// The members of a JSON object, those too that are there more than once: of two the parser would keep the last.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(All)
+    }
+}
+
+struct All;
+
+impl<'de> Visitor<'de> for All {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        iter::from_fn(|| map.next_entry().transpose()).collect::<Result<_, _>>().map(Members)
     }
 }
 
@@ -179,7 +236,7 @@ fn only_value(data: Map<String, Value>) -> Result<Value, Malformed> {
 }
 
 /// Parses JSON. Of the parser's message only the place is kept.
-fn json(text: &[u8], member: &'static str) -> Result<Value, Malformed> {
+fn json<T: DeserializeOwned>(text: &[u8], member: &'static str) -> Result<T, Malformed> {
     serde_json::from_slice(text).map_err(|error| {
         let (ends_early, line, column) = (error.is_eof(), error.line(), error.column());
         Malformed::new(member, Fault::NoJson { ends_early, line, column })

@@ -17,17 +17,19 @@ pub struct KeyReport {
 impl KeyReport {
     /// Reads `{"instance": …, "name": …, "fingerprint": …}`, and nothing that is not quite that: who sends something else means
     /// something else.
-    pub(super) fn read(body: Value) -> Result<Self, Malformed> {
-        let Value::Object(mut members) = body else {
-            return Err(Malformed::new(BODY, Fault::NoJsonObject));
+    pub(super) fn read(members: &[(String, Value)]) -> Result<Self, Malformed> {
+        const MEMBERS: [&str; 3] = ["instance", "name", "fingerprint"];
+        let text = |member: &'static str| {
+            let mut values = members.iter().filter(|(name, _)| name == member).map(|(_, value)| value);
+            match (values.next(), values.next()) {
+                (Some(_), Some(_)) => Err(Malformed::new(member, Fault::Repeated)),
+                (Some(value), None) => value.as_str().ok_or_else(|| Malformed::new(member, Fault::NoText)),
+                (None, _) => Err(Malformed::new(member, Fault::NotThere)),
+            }
         };
-        let mut text = |member: &'static str| match members.remove(member) {
-            Some(Value::String(text)) => Ok(text),
-            Some(_) => Err(Malformed::new(member, Fault::NoText)),
-            None => Err(Malformed::new(member, Fault::NotThere)),
-        };
-        let (instance, name, fingerprint) = (text("instance")?, text("name")?, text("fingerprint")?);
-        if !members.is_empty() {
+        let [instance, name, fingerprint] = MEMBERS.map(text);
+        let (instance, name, fingerprint) = (instance?, name?, fingerprint?);
+        if members.iter().any(|(name, _)| !MEMBERS.contains(&name.as_str())) {
             return Err(Malformed::new(BODY, Fault::MoreMembers));
         }
         Ok(Self {

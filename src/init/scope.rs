@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::stores::Named;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::consumers::app_service::Site;
 use crate::azure::services::{KeyService, ServiceResource};
@@ -13,6 +14,7 @@ use rekey_core::model::{AppId, ServiceType};
 pub struct Scope {
     subscription: String,
     group: Option<String>,
+    named: Named,
 }
 
 /// Why it is not clear where to look.
@@ -61,7 +63,18 @@ impl Scope {
                 "{part:?} is not a name or id of that kind: correct --resource-group or --subscription"
             )));
         }
-        Ok(Self { subscription, group })
+        Ok(Self { subscription, group, named: Named::default() })
+    }
+
+    /// With vaults and stores, wherever they are.
+    #[must_use]
+    pub fn and(self, named: Named) -> Self {
+        Self { named, ..self }
+    }
+
+    /// The vaults and stores that are looked through.
+    pub(super) const fn named(&self) -> &Named {
+        &self.named
     }
 
     pub(super) async fn instances(&self, arm: &Arm) -> Result<Vec<ServiceResource>, ArmError> {

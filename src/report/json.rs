@@ -34,6 +34,11 @@ pub fn event(event: &Event) -> Value {
             let (kind, id) = (consumer.kind(), consumer.to_string());
             json!({ "type": "readersAcknowledged", "kind": kind, "id": id, "fingerprint": fingerprint, "by": by })
         }
+        Event::ExternalAwaited { key_type, awaited, who } => {
+            let who = who.iter().map(|one| json!({ "kind": one.kind(), "name": one.name() }));
+            let who: Vec<_> = who.collect();
+            json!({ "type": "externalAwaited", "keyType": key_type, "awaited": awaited, "who": who })
+        }
         Event::AppsMissing { missing } => json!({ "type": "appsMissing", "missing": missing }),
         told_as_stored => serde_json::to_value(told_as_stored).unwrap_or_default(),
     }

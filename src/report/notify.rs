@@ -28,11 +28,12 @@ use url::Url;
 use crate::azure::http::Http;
 use crate::clock::{Clock, sleeper};
 use crate::config::NotifyConfig;
+use crate::report::text::run::once_approved;
 use crate::report::{Ending, RunReport, cause};
 use crate::store::Told;
 use rekey_core::journal::Event;
 use rekey_core::model::{ConsumerId, KeyType, ServiceId};
-use rekey_core::plan::{Awaited, Decision, WaitFor};
+use rekey_core::plan::{Awaited, BlockedBy, Decision, Due, WaitFor};
 
 /// How many announcements may be on their way at once; more are dropped, and the log says so.
 const MOST_AT_ONCE: u32 = 32;
@@ -206,6 +207,8 @@ pub struct Announcement {
     took_ms: u128,
     /// Those that only others can change and that are waited for, each with what is asked of it.
     waiting_for: Vec<Value>,
+    /// The rotation that a person is to approve, with what it would do.
+    approval: Option<Value>,
 }
 
 /// The kinds of things that are told.
@@ -223,6 +226,10 @@ pub enum Kind {
     DriftFound,
     /// Somebody is to change what only others can change.
     ChangeRequested,
+    /// A person is to approve a rotation.
+    ApprovalRequested,
+    /// A rotation is due, and rotations are paused.
+    Paused,
 }
 
 impl Kind {
@@ -235,6 +242,8 @@ impl Kind {
             Self::Blocked => "SignalRRekey.Blocked",
             Self::DriftFound => "SignalRRekey.DriftFound",
             Self::ChangeRequested => "SignalRRekey.ChangeRequested",
+            Self::ApprovalRequested => "SignalRRekey.ApprovalRequested",
+            Self::Paused => "SignalRRekey.Paused",
         }
     }
 
@@ -247,13 +256,20 @@ impl Kind {
             Self::Blocked,
             Self::DriftFound,
             Self::ChangeRequested,
+            Self::ApprovalRequested,
+            Self::Paused,
         ];
         all.into_iter().find(|kind| kind.event_type() == event_type)
     }
 
     /// Whether the next run will find the same.
     const fn lasts(self) -> bool {
-        matches!(self, Self::Failed | Self::Blocked | Self::ChangeRequested)
+        match self {
+            Self::Failed | Self::Blocked | Self::ChangeRequested | Self::ApprovalRequested | Self::Paused => {
+                true
+            }
+            Self::Repaired | Self::Rotated | Self::DriftFound => false,
+        }
     }
 }
 
@@ -266,12 +282,46 @@ pub fn announce(report: &RunReport) -> Option<Announcement> {
     Some(Announcement {
         kind: kind(report)?,
         instance: report.service.clone(),
-        text: report.summary(),
+        text: text(report),
         ending: report.ending.name(),
         apps: apps.flatten().map(ConsumerId::to_string).collect(),
         took_ms: report.took.as_millis(),
         waiting_for: waiting_for(report),
+        approval: approval(report),
     })
+}
+
+/// One line for people; where one of them is to approve a rotation, with what it would do.
+fn text(report: &RunReport) -> String {
+    let steps = report.foreseen.as_ref().filter(|_| asked(report).is_some()).map(once_approved);
+    let steps = steps.filter(|steps| !steps.is_empty());
+    steps.map_or_else(
+        || report.summary(),
+        |steps| format!("{}. It would do: {}", report.summary(), steps.join("; ")),
+    )
+}
+
+/// The rotation that a person is to approve.
+fn asked(report: &RunReport) -> Option<&Due> {
+    match &report.ending {
+        Ending::Decided(
+            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. }
+            | Decision::Blocked(BlockedBy::NotApproved(due)),
+        ) => Some(due),
+        _ => None,
+    }
+}
+
+fn approval(report: &RunReport) -> Option<Value> {
+    let Due { key_type, key, since } = asked(report)?;
+    let foreseen = report.foreseen.as_ref();
+    let restarts: Vec<String> = foreseen
+        .map(|forecast| forecast.restarts().keys().map(ToString::to_string).collect())
+        .unwrap_or_default();
+    let would_do = foreseen.map(once_approved).unwrap_or_default();
+    Some(
+        json!({ "key": key, "keyType": key_type, "since": since, "wouldDo": would_do, "restarts": restarts }),
+    )
 }
 
 /// What is asked of those that only others can change. It holds no key: who is to change one reads it where he always does.
@@ -313,6 +363,10 @@ fn kind(report: &RunReport) -> Option<Kind> {
         Ending::Decided(decision @ Decision::Waiting { .. }) if is_to_be_told(decision) => {
             Some(Kind::ChangeRequested)
         }
+        Ending::Decided(Decision::Waiting { reason: WaitFor::Approval { .. }, .. }) => {
+            Some(Kind::ApprovalRequested)
+        }
+        Ending::Decided(Decision::Waiting { reason: WaitFor::Pause(_), .. }) => Some(Kind::Paused),
         Ending::Decided(Decision::Settled { .. }) => {
             happened(|event| matches!(event, Event::Regenerated { .. })).then_some(Kind::Rotated)
         }
@@ -330,6 +384,7 @@ impl Announcement {
             "apps": self.apps,
             "tookMs": u64::try_from(self.took_ms).unwrap_or(u64::MAX),
             "waitingFor": self.waiting_for,
+            "approval": self.approval,
         })
     }
 }

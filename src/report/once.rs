@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cause::CAUSED_BY;
 use super::text::azure::AS_THE_NEXT_RUN_DOES;
+use super::text::brief::{THE_SAME_FOR, without_particulars};
 use super::text::run::more_failed;
 use super::text::snapshot::names_cut_off;
 
@@ -35,7 +36,7 @@ struct Group {
 
 impl Group {
     fn lines(self) -> impl Iterator<Item = String> {
-        let same = (!self.others.is_empty()).then(|| format!("the same for {}", self.others.join(", ")));
+        let same = (!self.others.is_empty()).then(|| format!("{THE_SAME_FOR}{}", self.others.join(", ")));
         [Some(self.line), same].into_iter().flatten()
     }
 
@@ -69,19 +70,9 @@ fn cause_of(line: &str) -> Option<String> {
         return Some(cause.to_owned());
     }
     let (_, what) = line.split_once(": ").filter(|_| line.contains(AS_THE_NEXT_RUN_DOES))?;
-    let parts: BTreeSet<String> = what.split("; ").map(without_particulars).collect();
+    let parts: BTreeSet<String> =
+        what.split("; ").filter(|part| !part.starts_with(THE_SAME_FOR)).map(without_particulars).collect();
     Some(parts.into_iter().collect::<Vec<_>>().join("; "))
-}
-
-fn without_particulars(text: &str) -> String {
-    let before = std::iter::once("").chain(text.split(' '));
-    let words = text.split(' ').zip(before).filter(|(word, before)| {
-        let is_name = matches!(*before, "of" | "app" | "(x-ms-correlation-request-id");
-        // Behind a colon stands the status.
-        let is_time = word.starts_with(|sign: char| sign.is_ascii_digit()) && !before.ends_with(':');
-        !is_name && !is_time
-    });
-    words.map(|(word, _)| word).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

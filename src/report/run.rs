@@ -9,8 +9,8 @@ use crate::azure::consumers::Place;
 use crate::overview::ServiceOverview;
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Watch};
-use rekey_core::model::{ConsumerId, KeyType, ServiceId};
-use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Snapshot, Unknown};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, ServiceId};
+use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Forecast, Heeded, Snapshot, Unknown};
 
 /// Something that happens in a run over one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,11 @@ pub enum RunEvent {
         /// Which, and what was said.
         why: String,
     },
+    /// A place could not be written, beside others that could not be either.
+    NotWritten {
+        /// Which, and what was said.
+        why: String,
+    },
     /// Azure's answers about a regeneration are of no use any more; the keys will tell.
     OperationLost(LostOperation),
     /// The timer is silent, and this notice does its work.
@@ -68,6 +73,14 @@ pub enum RunEvent {
         /// How often it should.
         every: Duration,
     },
+    /// What became of the approval of a rotation.
+    Heeded {
+        /// The key that it names.
+        key: Fingerprint,
+        heeded: Heeded,
+    },
+    /// What a rotation would do that waits for an approval.
+    Foreseen(Box<Forecast>),
     /// A check of the service was taken.
     Checked(Box<Snapshot>),
     /// A key is not the one on record, or changed from outside and not everybody was seen with a valid one since; or not.
@@ -82,8 +95,12 @@ pub enum RunEvent {
     Assessed { unwatched: Option<DateTime<Utc>> },
     /// Azure was asked how the regeneration goes.
     Polled,
-    /// A place that holds keys was written.
-    Written(Place),
+    /// A place that holds keys was written, or found to be as wanted.
+    Written {
+        place: Place,
+        /// Whether its consumers have another key by that, by Azure's answer. What they refer to may not have been written.
+        given: bool,
+    },
 }
 
 /// Why Azure's answers about a regeneration are of no use.
@@ -107,11 +124,14 @@ impl RunEvent {
                 Event::Taken { .. }
                     | Event::AppsSeen { .. }
                     | Event::RepointIntended { .. }
+                    | Event::WaveIntended { .. }
                     | Event::Blinded {}
                     | Event::Recovered {}
                     | Event::OperationLost {}
             ),
             Self::Known(known) => matches!(known, Known::Explained),
+            // That it is on record is told by the record.
+            Self::Heeded { heeded, .. } => !matches!(heeded, Heeded::Recorded { .. }),
             Self::Gone(_)
             | Self::Unseen(_)
             | Self::Waiting(_)
@@ -121,10 +141,12 @@ impl RunEvent {
             | Self::NotCalled { .. }
             | Self::NotAccepted { .. }
             | Self::Late { .. }
+            | Self::NotWritten { .. }
             | Self::OperationLost(_)
             | Self::StoodIn(_)
             | Self::TimerSilent { .. } => true,
             Self::Postponed { .. }
+            | Self::Foreseen(_)
             | Self::Checked(_)
             | Self::Alarmed(_)
             | Self::CutOff(_)
@@ -132,7 +154,7 @@ impl RunEvent {
             | Self::Called { .. }
             | Self::Assessed { .. }
             | Self::Polled
-            | Self::Written(_) => false,
+            | Self::Written { .. } => false,
         }
     }
 
@@ -140,7 +162,15 @@ impl RunEvent {
     pub const fn is_warning(&self) -> bool {
         matches!(
             self,
-            Self::Gone(_) | Self::Unseen(_) | Self::Covered(Covered::Asked { compromised: true, .. })
+            Self::Gone(_)
+                | Self::Unseen(_)
+                | Self::Recorded { event: Event::GateFailed { .. } | Event::WaveHeldBack { .. }, .. }
+                | Self::NotWritten { .. }
+                | Self::Covered(Covered::Asked { compromised: true, .. })
+                | Self::Heeded {
+                    heeded: Heeded::Over | Heeded::NotAsked | Heeded::Expired { .. } | Heeded::Unknown,
+                    ..
+                }
         )
     }
 
@@ -162,7 +192,9 @@ impl RunEvent {
                     | Event::Regenerated { .. }
                     | Event::RegenerationFailed { .. }
                     | Event::Verified { .. }
-                    | Event::Repointed { .. },
+                    | Event::Repointed { .. }
+                    | Event::GatePassed { .. }
+                    | Event::GateFailed { .. },
                 ..
             }
         )
@@ -191,6 +223,8 @@ pub struct RunReport {
     pub cut_off: Vec<CutOff>,
     /// What it tells of the service, for who looks; nothing where it tells nothing new.
     pub overview: Option<ServiceOverview>,
+    /// What the rotation would do that it leaves waiting for an approval.
+    pub foreseen: Option<Forecast>,
     pub ending: Ending,
 }
 
@@ -209,6 +243,7 @@ impl RunReport {
             known: None,
             cut_off: vec![],
             overview: None,
+            foreseen: None,
             ending,
         }
     }
@@ -249,6 +284,8 @@ pub enum Ending {
         holder: String,
         /// Until when at the latest.
         until: DateTime<Utc>,
+        /// Who is cut off meanwhile. It may be about to repair them, or it may have died.
+        cut_off: Vec<CutOff>,
     },
     /// A notice asked for a rotation too soon after the last that one asked for.
     Postponed {
@@ -309,7 +346,7 @@ impl Ending {
             | Self::NeverFinished { .. }
             | Self::Unseen(_)
             | Self::Decided(Decision::Blocked(_)) => true,
-            Self::OutOfTime { cut_off } => !cut_off.is_empty(),
+            Self::OutOfTime { cut_off } | Self::Busy { cut_off, .. } => !cut_off.is_empty(),
             Self::Decided(_)
             | Self::Repaired
             | Self::Known
@@ -317,7 +354,6 @@ impl Ending {
             | Self::HandedOver { .. }
             | Self::Awaited { .. }
             | Self::Stopped
-            | Self::Busy { .. }
             | Self::Postponed { .. } => false,
         }
     }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `agent` | the agent on a machine |
 //! | `azure` | what goes wrong on the way to Azure and back |
+//! | `brief` | lists in a line, whose length is bounded |
 //! | `command` | the program's commands, and what to type next; its file and its schedule |
 //! | `error` | errors: Azure's refusals, the storage, requests that are not taken; each with what to do about it |
 //! | [`journal`] | what happened and is on record |
@@ -57,6 +58,7 @@ macro_rules! words {
 
 pub(crate) mod agent;
 pub(crate) mod azure;
+pub(crate) mod brief;
 pub(crate) mod command;
 mod error;
 pub mod journal;

@@ -9,13 +9,24 @@
 //! A write rests on a proof that the lock is held, as a change in Azure does on a [`LeaseProof`](super::LeaseProof): it ends
 //! after half of the lease, and whoever writes looks at the clock just before. A lock that is not given back, because its
 //! holder died or because nobody knows what became of his write, ends by itself.
+//!
+//! # A write that was not answered
+//!
+//! It may still be on its way, and would put back all that was written since its holder read the dictionary. So until it cannot
+//! arrive any more the lock is kept, and says which request that is and until when ([`AppLock::release`]). Two shorter ways were
+//! looked at, and neither is safe. That the dictionary *reads as it was written* says that somebody wrote it so: the request
+//! once, or a person, or what is between us and Azure's database, which nobody has answered either and which may send it once
+//! more. And a *repair that goes on all the same* is undone when the request arrives after it, when its run has long said that
+//! all is well. What can be said is how long a request is on its way: half of the lease, the time that the proof leaves to one
+//! that is sent at its end, from when it was given up and its connection closed. It is counted from there, and not from when
+//! its own run last took the lock to look what became of it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
@@ -56,8 +67,16 @@ struct Turn {
     written: Option<DateTime<Utc>>,
     /// That another process has it, and when to look again. One task looks for all that wait.
     held: Option<Held>,
-    /// Until when a write of ours may still arrive of which nobody knows what became. Till then the lock is not given back.
-    arrives_until: Option<DateTime<Utc>>,
+    /// A write of ours of which nobody knows what became. As long as it may arrive the lock is not given back.
+    unanswered: Option<Unanswered>,
+}
+
+/// A request that was not answered.
+#[derive(Clone, Debug)]
+struct Unanswered {
+    request: String,
+    /// Until when it may still arrive, by our clock.
+    until: DateTime<Utc>,
 }
 
 /// Why an app is not locked, and so not written.
@@ -84,6 +103,8 @@ pub struct Held {
 pub enum LockHolder {
     /// A run, and the service that it is over.
     Run(String),
+    /// A request of such a run, which Azure has not answered and may still carry out.
+    Unanswered { run: String, request: String },
     /// Whoever was faster just now.
     Faster,
     /// Somebody whose lock cannot be read.
@@ -128,6 +149,8 @@ struct StoredLock<'a> {
     holder: String,
     etag: ETag,
     proves_until: DateTime<Utc>,
+    /// When the lease ends, by the storage's clock; by ours it does half of a lease after the proof.
+    expires: DateTime<Utc>,
 }
 
 /// The document of a lock.
@@ -137,6 +160,9 @@ struct Document {
     /// Whose it is, for whoever finds it.
     app: ConsumerId,
     lease: Option<LeaseRecord>,
+    /// The request of its holder that was not answered, for which alone the lease lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unanswered: Option<String>,
     /// Who gave it back last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     released_by: Option<String>,
@@ -207,8 +233,8 @@ impl<'a> Locker<'a> {
         }
         let expires = found.at + (self.clock.now() - local) + delta(LEASE);
         let lease = Some(LeaseRecord { holder: us.clone(), expires });
-        let body =
-            encode(&Document { app: app.clone(), lease, released_by: None }).map_err(LockError::Store)?;
+        let body = encode(&Document { app: app.clone(), lease, unanswered: None, released_by: None })
+            .map_err(LockError::Store)?;
         let local = self.clock.now();
         let etag = found.document.as_ref().map(|(_, etag)| etag);
         match put_surely(self.store, self.clock, &name, &body, etag).await {
@@ -220,6 +246,7 @@ impl<'a> Locker<'a> {
                 holder: us,
                 etag: stored.etag,
                 proves_until: local + delta(LEASE / 2),
+                expires,
             }),
             // Somebody was faster; who, the next check tells.
             Err(StoreError::Changed) => Err(held(LockHolder::Faster, found.at + delta(LEASE))),
@@ -245,21 +272,31 @@ impl AppLock<'_> {
         self.turn.written = Some(now);
     }
 
-    /// Takes down that nobody knows what became of a write: it may still arrive, and until it cannot any more the lock lasts,
-    /// whatever is read or written in between.
-    pub(crate) fn may_arrive(&mut self, now: DateTime<Utc>) {
-        self.turn.arrives_until = Some(now + delta(LEASE));
+    /// Takes down that nobody knows what became of a request, which was given up now: it may still arrive, and until it cannot
+    /// any more the lock lasts, whatever is read or written in between.
+    pub(crate) fn may_arrive(&mut self, request: String, now: DateTime<Utc>) {
+        self.turn.unanswered = Some(Unanswered { request, until: now + delta(LEASE / 2) });
     }
 
-    /// Gives the lock back; whether it was ours to the end. Where a write of ours may still arrive it is left to end by itself.
+    /// Gives the lock back; whether it was ours to the end. Where a write of ours may still arrive it is left to end by itself,
+    /// when that cannot any more.
     pub async fn release(self) -> bool {
         let Self { turn, stored, _room } = self;
-        let Some(StoredLock { store, clock, name, app, etag, holder, .. }) = stored else { return true };
-        if turn.arrives_until.is_some_and(|until| clock.now() < until) {
+        let Some(StoredLock { store, clock, name, app, etag, holder, proves_until, expires }) = stored else {
             return true;
-        }
-        // It names who gave it back, so that nobody takes the same document of another for his own.
-        let released = match encode(&Document { app: app.clone(), lease: None, released_by: Some(holder) }) {
+        };
+        let unanswered = turn.unanswered.as_ref().filter(|unanswered| clock.now() < unanswered.until);
+        let document = match unanswered {
+            Some(Unanswered { request, until }) => {
+                let sooner = proves_until + delta(LEASE / 2) - *until;
+                let expires = expires - sooner.max(TimeDelta::zero());
+                let (lease, unanswered) = (Some(LeaseRecord { holder, expires }), Some(request.clone()));
+                Document { app: app.clone(), lease, unanswered, released_by: None }
+            }
+            // It names who gave it back, so that nobody takes the same document of another for his own.
+            None => Document { app: app.clone(), lease: None, unanswered: None, released_by: Some(holder) },
+        };
+        let released = match encode(&document) {
             Ok(body) => put_surely(store, clock, &name, &body, Some(&etag)).await,
             Err(error) => Err(error),
         };
@@ -287,8 +324,12 @@ fn held_by_another(found: &Found, us: &str) -> Option<(LockHolder, DateTime<Utc>
     let (holder, until) = match serde_json::from_slice(body) {
         Ok(Document { lease: None, .. }) => return None,
         Ok(Document { lease: Some(LeaseRecord { holder, .. }), .. }) if holder == us => return None,
-        Ok(Document { lease: Some(LeaseRecord { holder, expires }), .. }) => {
-            (LockHolder::Run(holder), expires.min(longest))
+        Ok(Document { lease: Some(LeaseRecord { holder, expires }), unanswered, .. }) => {
+            let holder = match unanswered {
+                Some(request) => LockHolder::Unanswered { run: holder, request },
+                None => LockHolder::Run(holder),
+            };
+            (holder, expires.min(longest))
         }
         Err(_) => (LockHolder::Unreadable, longest),
     };

@@ -55,7 +55,7 @@ name = \"\"
     insta::assert_snapshot!(faults, @r#"
     the configuration has 17 faults:
       agent.toml:2:10: secret: this looks like a connection string, which is a secret and belongs in no file: take it out; write secret = "https://{vault}.vault.azure.net/secrets/{name}"
-      agent.toml:3:10: files[0]: this is not a whole path, from the root or the drive on; write one such as /var/lib/signalr-rekey/agent.json, on Windows between single quotes
+      agent.toml:3:10: files[0]: this is not a whole path, from the root or the drive on; write one such as /srv/chat/.env, on Windows between single quotes
       agent.toml:3:24: files[2]: this file is twice in this list
       agent.toml:3:30: files[3]: this is an integer; write the path of a file in which the app's key stands
       agent.toml:4:1: evry: this key is not known; did you mean `every`?

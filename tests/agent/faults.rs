@@ -6,6 +6,7 @@ use std::time::Duration;
 use embedded_azure::{BarrierKind, KeyType};
 
 use super::machine::{Machine, kill, read, string};
+use super::receiver::SAYS_NOTHING;
 
 /// What is wrong, what is done about it beforehand, and what is told.
 type Case = (&'static str, fn(&mut Machine), &'static str);
@@ -157,6 +158,7 @@ async fn a_report_that_is_not_taken_fails_the_round_and_is_sent_again() {
         (vec![404], "check the URL"),
         (vec![400], "check instance and name against rekey.toml"),
         (vec![409], "check instance and name against rekey.toml"),
+        (vec![SAYS_NOTHING], "it was not the function OnReport that answered (<html>sign in</html>)"),
     ] {
         let mut machine = Machine::start().await;
         let old = string(&machine.other());

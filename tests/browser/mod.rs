@@ -69,13 +69,22 @@ pub async fn look() {
     let many = |count: usize| (0..count).map(|n| named(&overview, &format!("sr-{n:04}"))).collect::<Vec<_>>();
     let mut hostile = named(&overview, HOSTILE);
     hostile.condition.message = HOSTILE.to_owned();
-    hostile.consumers.iter_mut().for_each(|consumer| (consumer.name, consumer.id) = (HOSTILE.into(), HOSTILE.into()));
+    hostile
+        .consumers
+        .iter_mut()
+        .for_each(|consumer| (consumer.name, consumer.id) = (HOSTILE.into(), HOSTILE.into()));
     hostile.timeline.moves.iter_mut().for_each(|one| one.consumers = vec![HOSTILE.to_owned()]);
-    let served: BTreeMap<&'static str, Rendered> =
-        [("one", of(many(1))), ("fifty", of(many(50))), ("thousand", of(many(1000))), ("hostile", of(vec![hostile]))].into();
+    let served: BTreeMap<&'static str, Rendered> = [
+        ("one", of(many(1))),
+        ("fifty", of(many(50))),
+        ("thousand", of(many(1000))),
+        ("hostile", of(vec![hostile])),
+    ]
+    .into();
     let base = serve(served).await;
     let page = |name: &str, dark: bool, width: u32| {
-        let shown = format!("{name}{}{}", if dark { "-dark" } else { "" }, if width < 500 { "-narrow" } else { "" });
+        let shown =
+            format!("{name}{}{}", if dark { "-dark" } else { "" }, if width < 500 { "-narrow" } else { "" });
         json!({ "path": format!("/{name}"), "name": shown, "dark": dark, "width": width })
     };
     let pages = [
@@ -97,7 +106,11 @@ pub async fn look() {
         assert!(asked.iter().all(|url| url.as_str().unwrap().starts_with(&base)), "{whole:#}");
         assert_eq!((asked.len(), seen.number("scripts"), seen.number("images")), (1, 0, 0), "{whole:#}");
         assert_eq!((&whole["hostile"], &whole["overflows"]), (&json!(false), &json!(false)), "{whole:#}");
-        assert_eq!((seen.text("first"), &whole["toggled"]), ("Skip to the services", &json!(true)), "{whole:#}");
+        assert_eq!(
+            (seen.text("first"), &whole["toggled"]),
+            ("Skip to the services", &json!(true)),
+            "{whole:#}"
+        );
     }
     let of = |name: &str| &seen[name];
     for (name, rows, full, opened) in [("one", 1, 1, 1), ("fifty", 50, 50, 0), ("thousand", 1000, 100, 0)] {
@@ -114,8 +127,12 @@ pub async fn look() {
 }
 
 async fn serve(pages: BTreeMap<&'static str, Rendered>) -> String {
-    let show = async |Part(name): Part<String>, State(pages): State<Arc<BTreeMap<&'static str, Rendered>>>| -> Response {
-        let Some(page) = pages.get(name.as_str()) else { return axum::http::StatusCode::NOT_FOUND.into_response() };
+    let show = async |Part(name): Part<String>,
+                      State(pages): State<Arc<BTreeMap<&'static str, Rendered>>>|
+           -> Response {
+        let Some(page) = pages.get(name.as_str()) else {
+            return axum::http::StatusCode::NOT_FOUND.into_response();
+        };
         let mut response = page.body.clone().into_response();
         for (name, value) in &page.headers {
             response.headers_mut().insert(HeaderName::from_static(name), value.parse().unwrap());
@@ -149,7 +166,9 @@ fn chromium() -> PathBuf {
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let found = std::env::split_paths(&paths).flat_map(|path| names.map(|name| path.join(name)));
     found.into_iter().find(|path| path.is_file()).unwrap_or_else(|| {
-        panic!("this test looks at the status page in Chromium: install it (Debian: apt-get install chromium)")
+        panic!(
+            "this test looks at the status page in Chromium: install it (Debian: apt-get install chromium)"
+        )
     })
 }
 

@@ -248,9 +248,13 @@ pub fn two_services_of_one_app() -> World {
     World { signalr: vec![instance("sr-one"), instance("sr-two")], sites: vec![site], ..World::default() }
 }
 
-/// A configuration that looks after everything in a world.
+/// A configuration that looks after everything in a world, and moves all of it in one wave.
 pub fn config(world: &World) -> Config {
-    setup::config(world, &Policy::default()).unwrap()
+    let mut config = setup::config(world, &Policy::default()).unwrap();
+    for instance in &mut config.instances {
+        instance.policy.waves = instance.consumers().map(|consumer| (consumer, 2)).collect();
+    }
+    config
 }
 
 /// An app that is looked at by value.

@@ -24,6 +24,7 @@ impl Played {
         assert_eq!(self.untrue, Vec::<String>::new(), "a run ended well, and it was not true");
         self.judge_refusals();
         all_hold(&self.story);
+        assert!(self.watch.all_run(), "somebody runs with an invalid key");
         self.judge_regenerations(beyond);
         self.judge_journal();
     }

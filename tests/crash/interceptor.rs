@@ -268,6 +268,23 @@ fn broken() -> Response<Body> {
     Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(error)])))
 }
 
+/// In which row of the table of crashes it stands: how that begins.
+pub fn row(kind: &str) -> &'static str {
+    match kind {
+        "journal write" => "while the journal is written",
+        // Its other two rows have as many.
+        "regeneration sent" => "before the regeneration is sent",
+        "operation asked" => "while it is followed",
+        "probe of a key" => "while the key is verified",
+        "settings written"
+        | "secret written"
+        | "key-value written"
+        | "secrets of a container app written"
+        | "revision restarted" => "before, in or after each write",
+        _ => "while looking",
+    }
+}
+
 /// What a request is for, in the words of the table of crashes.
 fn kind(method: &Method, path: &str) -> &'static str {
     let path = path.to_lowercase();
@@ -281,8 +298,13 @@ fn kind(method: &Method, path: &str) -> &'static str {
         Some("versions") => "versions listed",
         _ if path.starts_with("/secrets/") && method == Method::GET => "secret read",
         _ if path.starts_with("/secrets/") => "secret written",
+        _ if path.starts_with("/kv/") && method == Method::GET => "key-value read",
+        _ if path.starts_with("/kv/") => "key-value written",
         _ if path.contains("/configreferences/") => "references asked",
         Some("listsecrets") => "secrets of a container app read",
+        Some("listappsettings" | "listfunctionappsettings") => "settings of a static web app read",
+        Some("builds") => "environments listed",
+        Some("executions") => "executions asked",
         Some("revisions" | "replicas") => "replicas asked",
         Some("restart") => "revision restarted",
         _ if path.contains("/containerapps/") && method == Method::GET => "container app read",

@@ -172,6 +172,36 @@ async fn a_crash_at_every_point_of_repairing_who_refers_to_a_key_value() {
 }
 
 #[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_of_what_a_container_app_fetches_from_a_vault() {
+    a_crash(Scenario::DueContainerVault).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_repairing_what_a_container_app_fetches_from_a_vault() {
+    a_crash(Scenario::ForcedContainerVault).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_with_a_job() {
+    a_crash(Scenario::DueJob).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_with_a_static_web_app() {
+    a_crash(Scenario::DueStatic).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_repairing_a_static_web_app() {
+    a_crash(Scenario::ForcedStatic).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_that_others_report_and_acknowledge() {
+    a_crash(Scenario::DueReported).await;
+}
+
+#[tokio::test]
 async fn every_request_arrives_twice() {
     for scenario in Scenario::ALL {
         at_every_request(scenario, Journals::Memory, &[Mishap::Twice]).await;
@@ -183,6 +213,48 @@ async fn every_answer_is_lost_once() {
     for scenario in Scenario::ALL {
         at_every_request(scenario, Journals::Memory, &[Mishap::Lost]).await;
     }
+}
+
+/// Where ARCHITECTURE.md tells how many points there are, it tells what there is.
+#[tokio::test]
+async fn the_figures_of_the_architecture_are_these() {
+    let words: String =
+        include_str!("../../ARCHITECTURE.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut points: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut told = Vec::new();
+    let mut total = 0;
+    for scenario in Scenario::ALL {
+        let requests = play(scenario, Journals::Memory, None).await.interceptor.passed();
+        total += requests.len();
+        for kind in &requests {
+            *points.entry(interceptor::row(kind)).or_default() += STOPS.len();
+        }
+        told.push((scenario.words(), STOPS.len() * requests.len()));
+    }
+    let retirement = play(Scenario::Retirement, Journals::Azurite, None).await.interceptor.passed();
+    for kind in &retirement {
+        *points.entry(interceptor::row(kind)).or_default() += STOPS.len();
+    }
+    let rows = points.into_iter().map(|(row, points)| match row {
+        // One row for each of the three places.
+        "before the regeneration is sent" => (row, points / STOPS.len()),
+        _ => (row, points),
+    });
+    let rows = rows.map(|(row, points)| (format!("| {row}"), format!("| {points} |")));
+    // The row ends where the next begins.
+    let said = |(row, points): &(String, String)| {
+        let rest = words.split_once(row.as_str()).and_then(|(_, rest)| rest.split("| |").next());
+        rest.is_some_and(|rest| format!("{rest}|").contains(points.as_str()))
+    };
+    let missing: Vec<_> = rows.filter(|row| !said(row)).collect();
+    let figures = told.into_iter().map(|(words, points)| format!("{words} {points}"));
+    let totals = [
+        format!("{} scenarios", Scenario::ALL.len()),
+        format!("({total} points)"),
+        format!("in Azurite ({})", STOPS.len() * retirement.len()),
+    ];
+    let lacking: Vec<_> = figures.chain(totals).filter(|figure| !words.contains(figure.as_str())).collect();
+    assert!(missing.is_empty() && lacking.is_empty(), "{missing:#?} {lacking:#?}");
 }
 
 /// Blob Storage has a clock, conditions and errors of its own.

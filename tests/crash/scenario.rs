@@ -1,22 +1,24 @@
 //! The scenarios, and how one is played from its beginning to its end, whatever happens on the way.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use embedded_azure::{
-    Activity, ActivityKind, AppConfiguration, BarrierKind, ContainerApp, ContainerSecret, Fault, FaultKind,
-    KeyValue, Options, Secret, State, Vault, World,
+    Activity, ActivityKind, AppConfiguration, BarrierKind, ContainerApp, ContainerJob, ContainerSecret,
+    Fault, FaultKind, KeyValue, Options, Secret, Site, State, StaticEnvironment, StaticWebApp, Vault, World,
 };
 use rekey_core::intent::Intent;
-use rekey_core::journal::Journal;
-use rekey_core::model::{KeyType, KeyValueId};
-use rekey_core::plan::Decision;
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::{ConsumerId, KeyType, KeyValueId};
+use rekey_core::plan::{Decision, External, WaitFor};
 use rekey_core::policy::FirstRotation;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{Config, KeyValueConfig, SecretConfig};
+use signalr_rekey::handler::KeyReport;
 use signalr_rekey::report::{Ending, RunReport};
-use signalr_rekey::store::{Store, peek};
+use signalr_rekey::store::{Lease, Store, StoreError, peek};
 use tokio::sync::broadcast::Receiver;
 
 use crate::common::{CONSUMERS, DAY, MINUTE, Story, azurite, document_name, expire_lease, untrue};
@@ -69,6 +71,19 @@ pub enum Scenario {
     DueKeyValue,
     /// Azure regenerates the key in use where one app gets its string so.
     ForcedKeyValue,
+    /// A known instance is due, and a container app gets its string from a vault.
+    DueContainerVault,
+    /// Azure regenerates the key in use where a container app gets its string so.
+    ForcedContainerVault,
+    /// A known instance is due, and a job, one of whose executions runs until a run has ended that does not settle.
+    DueJob,
+    /// A known instance is due, and a static web app is among its consumers, with two environments.
+    DueStatic,
+    /// Azure regenerates the key in use, which a static web app has besides.
+    ForcedStatic,
+    /// A known instance is due; a machine that reports and what a person changes take the new key when they are asked to, and
+    /// say so. Those who write it down may die as well.
+    DueReported,
 }
 
 /// Where the journal is.
@@ -106,7 +121,7 @@ const ANOTHER_GROUP: &str = "rg-another";
 const MOST_PASSES: usize = 60;
 
 impl Scenario {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::FirstAdoption,
         Self::DueRotation,
         Self::DueAndListedLate,
@@ -128,7 +143,69 @@ impl Scenario {
         Self::ForcedContainers,
         Self::DueKeyValue,
         Self::ForcedKeyValue,
+        Self::DueContainerVault,
+        Self::ForcedContainerVault,
+        Self::DueJob,
+        Self::DueStatic,
+        Self::ForcedStatic,
+        Self::DueReported,
     ];
+
+    /// What ARCHITECTURE.md calls it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::FirstAdoption => "first adoption",
+            Self::DueRotation => "due rotation",
+            Self::DueAndListedLate => "shows a new key late",
+            Self::Retirement => "the key that was left",
+            Self::ForcedKey => "regeneration of one key",
+            Self::ForcedKeys => "and of both",
+            Self::SplitConsumers => "split over both keys",
+            Self::ForcedUnreadable => "cannot be read",
+            Self::ForcedUnwritable => "cannot be written",
+            Self::ForcedUnwritten => "and lost",
+            Self::ForcedLocked => "under a lock",
+            Self::ForcedReference => "that cannot be followed",
+            Self::ForcedBareKey => "the bare key",
+            Self::ForcedMoved => "while an app is not found",
+            Self::AdoptionMistyped => "adoption with an app that is not found",
+            Self::DueVault => "| a secret, to which an app refers |",
+            Self::ForcedVault => "| a secret that is repaired |",
+            Self::DueContainers => "| a container app |",
+            Self::ForcedContainers => "| a container app that is repaired |",
+            Self::DueKeyValue => "| a key-value, to which an app refers |",
+            Self::ForcedKeyValue => "| a key-value that is repaired |",
+            Self::DueContainerVault => "| a secret that a container app fetches |",
+            Self::ForcedContainerVault => "| such a secret that is repaired |",
+            Self::DueJob => "| a job, of which an execution runs |",
+            Self::DueStatic => "| a static web app with a preview |",
+            Self::ForcedStatic => "| a static web app that is repaired |",
+            Self::DueReported => "| a machine that reports, and a person who acknowledges |",
+        }
+    }
+
+    /// Who signs besides the apps of the default world, as the embedded Azure names it.
+    pub fn others(self) -> &'static [&'static str] {
+        match self {
+            Self::DueContainers
+            | Self::ForcedContainers
+            | Self::DueContainerVault
+            | Self::ForcedContainerVault => &["containerApps/chat-api"],
+            // Of the executions only those are asked that begin from now on.
+            Self::DueJob => &["jobs/nightly"],
+            Self::DueStatic | Self::ForcedStatic => &["staticSites/pages", "staticSites/pages/7"],
+            Self::DueReported => &MACHINES,
+            _ => &[],
+        }
+    }
+
+    const fn has_secret(self) -> bool {
+        self.has_secret_of_an_app() || matches!(self, Self::DueContainerVault | Self::ForcedContainerVault)
+    }
+
+    const fn has_secret_of_an_app(self) -> bool {
+        matches!(self, Self::DueVault | Self::ForcedVault)
+    }
 
     /// How often each key, primary and secondary, is regenerated by us when nothing goes wrong.
     pub fn regenerations(self) -> [usize; 2] {
@@ -140,9 +217,17 @@ impl Scenario {
             | Self::AdoptionMistyped
             | Self::DueVault
             | Self::DueContainers
-            | Self::DueKeyValue => [1, 1],
+            | Self::DueKeyValue
+            | Self::DueContainerVault
+            | Self::DueJob
+            | Self::DueStatic
+            | Self::DueReported => [1, 1],
             // Who was not made to fetch the secret or key-value yet counted as a holder of either key, and has left that one since.
-            Self::Retirement | Self::ForcedVault | Self::ForcedContainers | Self::ForcedKeyValue => [1, 0],
+            Self::Retirement
+            | Self::ForcedVault
+            | Self::ForcedContainers
+            | Self::ForcedKeyValue
+            | Self::ForcedContainerVault => [1, 0],
             Self::ForcedKey
             | Self::ForcedKeys
             | Self::ForcedUnreadable
@@ -151,6 +236,7 @@ impl Scenario {
             | Self::ForcedLocked
             | Self::ForcedReference
             | Self::ForcedBareKey
+            | Self::ForcedStatic
             | Self::ForcedMoved => [0, 0],
         }
     }
@@ -176,6 +262,7 @@ impl Scenario {
                 | Self::ForcedReference
                 | Self::ForcedMoved
                 | Self::AdoptionMistyped
+                | Self::DueJob
         )
     }
 
@@ -192,7 +279,9 @@ impl Scenario {
             | Self::ForcedMoved
             | Self::ForcedVault
             | Self::ForcedContainers
-            | Self::ForcedKeyValue => &[KeyType::Primary],
+            | Self::ForcedKeyValue
+            | Self::ForcedContainerVault
+            | Self::ForcedStatic => &[KeyType::Primary],
             Self::ForcedKeys => &KeyType::ALL,
             _ => &[],
         }
@@ -203,7 +292,7 @@ impl Scenario {
         // Journals of several stories stand side by side in one storage account.
         let subscription = uuid::Uuid::new_v4().to_string();
         let mut world = World { subscription: subscription.clone(), ..World::default() };
-        if matches!(self, Self::DueVault | Self::ForcedVault) {
+        if self.has_secret() {
             let secret = Secret::new("{primary:sr-demo}");
             let secrets = [("chat".to_owned(), secret)].into();
             world.vaults = vec![Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets }];
@@ -214,6 +303,41 @@ impl Scenario {
             let (group, name) = ("rg-demo".into(), "chat-api".into());
             world.container_apps =
                 vec![ContainerApp { group, name, secrets, replicas: 2, ..ContainerApp::default() }];
+        }
+        if matches!(self, Self::DueContainerVault | Self::ForcedContainerVault) {
+            let (url, identity) = ("https://kv-demo.vault.azure.net/secrets/chat".into(), "System".into());
+            let secrets = [("signalr".to_owned(), ContainerSecret::Vault { url, identity })].into();
+            let (group, name) = ("rg-demo".into(), "chat-api".into());
+            world.container_apps =
+                vec![ContainerApp { group, name, secrets, replicas: 2, ..ContainerApp::default() }];
+        }
+        if self == Self::DueJob {
+            let string = ContainerSecret::Value("{primary:sr-demo}".into());
+            let secrets = [("signalr".to_owned(), string)].into();
+            let (group, name) = ("rg-demo".into(), "nightly".into());
+            world.container_jobs = vec![ContainerJob { group, name, secrets, ..ContainerJob::default() }];
+        }
+        if matches!(self, Self::DueStatic | Self::ForcedStatic) {
+            let settings: BTreeMap<_, _> =
+                [(CONSUMERS[2].1.to_owned(), "{primary:sr-demo}".to_owned())].into();
+            let preview =
+                StaticEnvironment { settings: settings.clone(), function_settings: Some([].into()) };
+            world.static_web_apps = vec![StaticWebApp {
+                group: "rg-demo".into(),
+                name: "pages".into(),
+                function_settings: Some(settings),
+                environments: [("7".to_owned(), preview)].into(),
+                ..StaticWebApp::default()
+            }];
+        }
+        if self == Self::DueReported {
+            world.sites.extend(MACHINES.map(|name| Site {
+                group: "rg-demo".into(),
+                name: name.into(),
+                kind: "app".into(),
+                settings: [(CONSUMERS[0].1.to_owned(), "{primary:sr-demo}".to_owned())].into(),
+                ..Site::default()
+            }));
         }
         if matches!(self, Self::DueKeyValue | Self::ForcedKeyValue) {
             let key_values = vec![KeyValue::new("chat", None, "{primary:sr-demo}")];
@@ -233,10 +357,15 @@ impl Scenario {
             story.sim.edit_setting("chat-func", CONSUMERS[2].1, Some("{secondary:sr-demo}")).unwrap();
         }
         story.config.instances[0].policy.first_rotation = FirstRotation::WhenDue;
-        if matches!(self, Self::DueVault | Self::ForcedVault) {
+        if self == Self::DueReported {
+            configure_machines(&mut story).await;
+        }
+        if self.has_secret() {
             let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
             story.config.instances[0].vault_secrets =
                 vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
+        }
+        if self.has_secret_of_an_app() {
             story.sim.edit_setting("chat-func", CONSUMERS[2].1, Some(IN_THE_VAULT)).unwrap();
             story.clock.advance(MINUTE);
         }
@@ -262,6 +391,9 @@ impl Scenario {
             story.sim.edit_setting("chat-func", CONSUMERS[2].1, Some(value)).unwrap();
             story.clock.advance(MINUTE);
         }
+        if self == Self::DueJob {
+            story.sim.with(|state| state.start_execution("nightly")).unwrap();
+        }
         story.force("sr-demo", self.forced()).unwrap();
         let scope = format!("{GROUP}/chat-func").replace("SUBSCRIPTION", &subscription);
         match self {
@@ -280,6 +412,28 @@ impl Scenario {
         }
         story
     }
+}
+
+/// The names under which two report, and of the sites that play them, which no list names.
+const MACHINES: [&str; 2] = ["iis-01", "gateway"];
+
+/// One of them reports by itself, the other is a person's; both have said what they hold.
+async fn configure_machines(story: &mut Story) {
+    let instance = &mut story.config.instances[0];
+    instance.apps.retain(|app| !MACHINES.contains(&app.id.name().as_str()));
+    let external =
+        |id: &str| External { id: id.parse().unwrap(), within: 7 * DAY, owner: None, ticket: None };
+    instance.external = vec![external("reporter:iis-01"), external("manual:gateway")];
+    for name in MACHINES {
+        let deadline = story.clock.now() + TimeDelta::minutes(1);
+        story.rekey().take_report(&report(story, name), deadline).await.unwrap();
+    }
+}
+
+/// What one of them says: what its site holds.
+fn report(story: &Story, name: &str) -> KeyReport {
+    let fingerprint = story.held(name, CONSUMERS[0].1).fingerprint();
+    KeyReport { service: story.config.instances[0].id.clone(), name: name.parse().unwrap(), fingerprint }
 }
 
 /// What was played, and what became of it.
@@ -322,7 +476,7 @@ pub async fn play_with(
     configured: &Config,
 ) -> Played {
     let store = journals.of(&story).await;
-    let watch = Arc::new(Watch::over(&story));
+    let watch = Arc::new(Watch::over(&story, scenario.others()));
     let interceptor = {
         let watch = Arc::clone(&watch);
         Arc::new(Interceptor::new(mishap, move || watch.look()))
@@ -370,7 +524,11 @@ impl Stage {
             match &reports[0].ending {
                 Ending::Repaired | Ending::Known => told = false,
                 Ending::Decided(Decision::Settled { next }) => return assert!(next.is_some()),
+                Ending::Decided(Decision::Waiting { reason: WaitFor::External { .. }, .. }) => {
+                    self.others_say().await;
+                }
                 Ending::Decided(Decision::Waiting { until, .. }) | Ending::Busy { until, .. } => {
+                    self.execution_ends();
                     self.pass_time(*until);
                 }
                 // Somebody reads what is in the way, and sees to it.
@@ -388,8 +546,14 @@ impl Stage {
         panic!("it goes round in circles: {:#?}", self.story.told.lock().unwrap());
     }
 
+    /// What runs of the job ends; where there is none nothing does.
+    fn execution_ends(&self) {
+        let _ = self.story.sim.with(|state| state.end_execution("nightly", None, true));
+    }
+
     fn sees_to_it(&self, scenario: Scenario) {
         let sim = &self.story.sim;
+        self.execution_ends();
         sim.with(State::allow_all);
         sim.with(State::lift_barriers);
         sim.with(|state| state.move_site("chat-func", "rg-demo")).unwrap();
@@ -400,10 +564,40 @@ impl Stage {
         }
     }
 
+    /// Those that only others can change take the key that the apps have, and it is put on record: by a handler, to which one
+    /// reports, and by a person's command. Both may die on the way.
+    async fn others_say(&self) {
+        let story = &self.story;
+        let string = story.sim.settings("chat-web").unwrap()[CONSUMERS[0].1].clone();
+        for name in MACHINES {
+            story.sim.edit_setting(name, CONSUMERS[0].1, Some(&string)).unwrap();
+        }
+        story.clock.advance(MINUTE);
+        let (store, clock) = self.intercepted();
+        let worker = story.worker(&self.proxy.base, Arc::clone(&store), Arc::clone(&clock));
+        let reported = report(story, MACHINES[0]);
+        let says = async {
+            worker.take_report(&reported, story.clock.now() + TimeDelta::seconds(25)).await.is_ok()
+                && acknowledge(store, clock, &report(story, MACHINES[1])).await.is_ok()
+        };
+        let done = tokio::select! {
+            biased;
+            () = self.interceptor.stopped() => None,
+            done = Box::pin(says) => Some(done),
+        };
+        if done.is_none() || self.interceptor.is_dead() {
+            self.bury().await;
+        }
+    }
+
+    fn intercepted(&self) -> (Arc<dyn Store>, Arc<dyn Clock>) {
+        let store = Stores(Arc::clone(&self.interceptor), Arc::clone(&self.store));
+        (Arc::new(store), Arc::new(Timed(Arc::clone(&self.interceptor), Arc::clone(&self.story.clock))))
+    }
+
     /// One run of a worker that was just started; nothing if it died.
     async fn pass(&self, intent: Intent) -> Option<Vec<RunReport>> {
-        let store = Arc::new(Stores(Arc::clone(&self.interceptor), Arc::clone(&self.store)));
-        let clock = Arc::new(Timed(Arc::clone(&self.interceptor), Arc::clone(&self.story.clock)));
+        let (store, clock) = self.intercepted();
         let worker = self.story.worker(&self.proxy.base, store, clock);
         let is_notice = intent.is_notice();
         let time = if is_notice { Duration::from_secs(25) } else { 9 * MINUTE };
@@ -436,6 +630,19 @@ impl Stage {
     async fn journal(&self) -> Journal {
         peek(&*self.store, &self.story.config.instances[0].id).await.unwrap()
     }
+}
+
+/// As the command does.
+async fn acknowledge(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    said: &KeyReport,
+) -> Result<(), StoreError> {
+    let mut lease = Lease::acquire(store, clock, &said.service, "acknowledge").await?;
+    let (consumer, fingerprint) = (ConsumerId::Manual(said.name.clone()), said.fingerprint.clone());
+    let recorded = lease.record(Event::Acknowledged { consumer, fingerprint, by: "ada".into() });
+    lease.release().await?;
+    recorded
 }
 
 /// How often each key came to be replaced since the listener began.

@@ -9,10 +9,11 @@ use signalr_rekey::clock::Clock;
 
 use crate::common::{CONSUMERS, Story};
 
-/// Looks at every consumer of the default world.
+/// Looks at every consumer of the default world, and at others besides.
 pub struct Watch {
     sim: Arc<EmbeddedAzure>,
     clock: Arc<VirtualClock>,
+    names: Vec<&'static str>,
     seen: Mutex<Seen>,
 }
 
@@ -26,9 +27,10 @@ struct Seen {
 }
 
 impl Watch {
-    pub fn over(story: &Story) -> Self {
+    pub fn over(story: &Story, others: &[&'static str]) -> Self {
         let (sim, clock) = (Arc::clone(&story.sim), Arc::clone(&story.clock));
-        let watch = Self { sim, clock, seen: Mutex::default() };
+        let names = CONSUMERS.iter().map(|(app, _)| app).chain(others).copied().collect();
+        let watch = Self { sim, clock, names, seen: Mutex::default() };
         watch.look();
         watch
     }
@@ -36,19 +38,29 @@ impl Watch {
     /// Looks who holds a valid key now.
     pub fn look(&self) {
         // By what the app signs with, which the embedded Azure knows.
-        let is_valid = |(app, _): &(&str, &str)| {
+        let is_valid = |app: &&str| {
             let signs = self.sim.with(|state| state.signs(app)).unwrap();
             assert!(!signs.is_empty(), "{app} signs with nothing");
             signs.iter().all(|(_, valid)| valid.is_some())
         };
-        let valid: BTreeSet<_> = CONSUMERS.into_iter().filter(is_valid).map(|(app, _)| app).collect();
+        let valid: BTreeSet<_> = self.names.iter().copied().filter(is_valid).collect();
         let (mut seen, now) = (self.seen.lock().unwrap(), self.clock.now());
         let lost: Vec<_> = seen.valid.difference(&valid).map(|app| format!("{app} at {now}")).collect();
         seen.lost.extend(lost);
-        if valid.len() == CONSUMERS.len() && seen.all_since.is_none() {
+        if valid.len() == self.names.len() && seen.all_since.is_none() {
             seen.all_since = Some(now);
         }
         seen.valid = valid;
+    }
+
+    /// Whether everybody runs with a valid key, and would start with one.
+    pub fn all_run(&self) -> bool {
+        let runs = |app: &&str| {
+            let [signs, runs] =
+                self.sim.with(|state| [state.signs(app), state.runs_with(app)]).map(Result::unwrap);
+            signs.iter().chain(&runs).all(|(_, valid)| valid.is_some())
+        };
+        self.names.iter().all(runs)
     }
 
     /// Who lost a valid key, and when.

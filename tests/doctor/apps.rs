@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use embedded_azure::{
-    AppConfiguration, BarrierKind, Denial, DeniedBy, Fault, FaultKind, KeyValue, Options, Secret, SignalR,
-    Site, SiteIdentity, State, Vault, World,
+    AppConfiguration, BarrierKind, Connector, Denial, DeniedBy, Fault, FaultKind, KeyValue, Options, Secret,
+    SignalR, Site, SiteIdentity, State, Vault, World,
 };
 use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
@@ -342,7 +342,7 @@ async fn who_connects_by_identity_is_noted() {
     story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(identity)).unwrap();
     let report = examine(&story).await;
     // The other is of the journal.
-    assert_eq!((report.errors, report.notes), (0, 2), "{report:#?}");
+    assert_eq!((report.errors, report.notes), (0, 3), "{report:#?}");
 }
 
 #[tokio::test]
@@ -509,6 +509,85 @@ async fn a_key_value_is_read_and_what_is_in_its_way_is_an_error() {
     story.sim.with(|state| state.lock_key_value("cs-demo", "chat", None, true)).unwrap();
     let report = examine(&story).await;
     assert_eq!(of(&report, id, "is locked"), 1, "{report:#?}");
+    let told =
+        report.findings.iter().find(|one| one.subject == id && one.what.contains("is locked")).unwrap();
+    assert_eq!(
+        told.fix.as_deref(),
+        Some("az appconfig kv unlock --name cs-demo --key chat --yes"),
+        "{told:?}"
+    );
+}
+
+/// What a write to a vault or store needs is a right of its data plane, which ARM tells of as of any other.
+#[tokio::test]
+async fn the_right_to_write_secrets_and_key_values_is_judged_without_a_write() {
+    let (set, put) = (
+        "Microsoft.KeyVault/vaults/secrets/setSecret/action",
+        "Microsoft.AppConfiguration/configurationStores/keyValues/write",
+    );
+    let mut world = World::default();
+    let secrets = [("signalr".to_owned(), Secret::new("{primary:sr-demo}"))].into();
+    world.vaults.push(Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets });
+    world.app_configurations.push(AppConfiguration {
+        group: "rg-demo".into(),
+        name: "cs-demo".into(),
+        key_values: vec![KeyValue::new("chat", None, "{primary:sr-demo}")],
+        access_key: None,
+    });
+    let story = Story::of(world, Options::default()).await;
+    let secret = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=signalr)";
+    let key_value = "@Microsoft.AppConfiguration(Endpoint=https://cs-demo.azconfig.io; Key=chat)";
+    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(secret)).unwrap();
+    story.sim.edit_setting("chat-web", "Azure__SignalR__ConnectionString", Some(key_value)).unwrap();
+    let subjects = [
+        (
+            "https://kv-demo.vault.azure.net/secrets/signalr",
+            set,
+            "vaults/kv-demo",
+            "Key Vault Secrets Officer",
+        ),
+        (
+            "https://cs-demo.azconfig.io/kv/chat",
+            put,
+            "configurationStores/cs-demo",
+            "App Configuration Data Owner",
+        ),
+    ];
+    let judged = |report: &Report, subject: &str| {
+        let is = |one: &&Finding| one.subject == subject && one.check == Check::Permission;
+        report.findings.iter().find(is).cloned().unwrap_or_else(|| panic!("{subject}: {report:#?}"))
+    };
+    let report = examine(&story).await;
+    assert_eq!(report.errors, 0, "{report:#?}");
+    for (subject, action, ..) in subjects {
+        let granted = judged(&report, subject);
+        assert_eq!(granted.severity, Severity::Ok, "{granted:?}");
+        assert!(granted.what.contains(&format!("{action} is granted")), "{granted:?}");
+    }
+    for (subject, action, scope, role) in subjects {
+        story.sim.with(|state| state.deny("/", action));
+        let denied = judged(&examine(&story).await, subject);
+        assert_eq!(denied.severity, Severity::Error, "{denied:?}");
+        assert!(denied.what.contains(action) && denied.fix.as_ref().unwrap().contains(role), "{denied:?}");
+        story.sim.with(State::allow_all);
+        // Where it is cannot be found out: so it is said that nobody tried.
+        story.sim.with(|state| state.deny("/", "Microsoft.Resources/subscriptions/resources/read"));
+        let untold = judged(&examine(&story).await, subject);
+        assert_eq!(untold.severity, Severity::Warning, "{untold:?}");
+        assert!(untold.what.contains(&format!("{action} was not tried")), "{untold:?}");
+        let name = scope.rsplit('/').next().unwrap();
+        assert!(untold.fix.as_ref().unwrap().contains(name), "{untold:?}");
+        story.sim.with(State::allow_all);
+    }
+    // A vault that goes by access policies grants nothing by roles.
+    story.sim.with(|state| {
+        let action = set.to_owned();
+        state.deny_by(Denial { scope: "/".into(), action, by: DeniedBy::AccessPolicy, app: None });
+    });
+    let denied = judged(&examine(&story).await, subjects[0].0);
+    assert_eq!(denied.severity, Severity::Error, "{denied:?}");
+    assert!(denied.fix.as_ref().unwrap().starts_with("az keyvault set-policy --name kv-demo "), "{denied:?}");
+    assert_eq!(story.requests("KeyVault_SetSecret") + story.requests("AppConfiguration_PutKeyValue"), 0);
 }
 
 /// What a secret holds is told, and what keeps it, or an app that refers to it, out of sight.
@@ -681,4 +760,57 @@ async fn what_a_vault_refuses_has_a_command_of_its_own() {
         assert!(told.zip(fix).is_none_or(|(told, fix)| told.contains(fix)), "{finding:?}");
         story.sim.with(undo);
     }
+}
+
+/// Service Connector tells who was given a key, though the app's settings may show none.
+#[tokio::test]
+async fn an_app_that_service_connector_linked_and_nobody_configured_is_an_error() {
+    let link = |name: &str, app: &str, auth: &str| Connector {
+        name: name.into(),
+        app: app.into(),
+        service: "sr-demo".into(),
+        auth: auth.into(),
+    };
+    let mut world = World::default();
+    let site = |name: &str| Site { group: "rg-demo".into(), name: name.into(), ..Site::default() };
+    world.sites.extend([site("chat-jobs"), site("chat-admin")]);
+    world.container_apps.push(embedded_azure::ContainerApp {
+        group: "rg-demo".into(),
+        name: "chat-api".into(),
+        ..embedded_azure::ContainerApp::default()
+    });
+    world.connectors = vec![
+        link("signalr_1", "chat-jobs", "secret"),
+        link("signalr_2", "chat-admin", "systemAssignedIdentity"),
+        link("signalr_3", "containerApps/chat-api", "secret"),
+        link("signalr_4", "chat-web", "secret"),
+    ];
+    let story = Story::of(world, Options::default()).await;
+    let report = examine(&story).await;
+    let jobs = super::site("chat-jobs");
+    let api = format!("{GROUP}/providers/Microsoft.App/containerApps/chat-api");
+    for (id, list, name) in [(&jobs, "apps", "signalr_1"), (&api, "container_apps", "signalr_3")] {
+        let found = report.findings.iter().find(|one| one.subject == *id && one.severity == Severity::Error);
+        let found = found.unwrap_or_else(|| panic!("{id}: {report:#?}"));
+        assert!(found.check == Check::Unconfigured && found.what.contains(name), "{found:?}");
+        assert!(found.fix.as_ref().unwrap().contains(&format!("add \"{id}\" to the {list} of")), "{found:?}");
+    }
+    assert_eq!(report.errors, 2, "{report:#?}");
+
+    story.sim.with(|state| state.deny("/", "Microsoft.ServiceLinker/linkers/read"));
+    let report = examine(&story).await;
+    assert_eq!(report.errors, 0, "{report:#?}");
+    let untold = report.findings.iter().find(|one| one.what.contains("whether Service Connector")).unwrap();
+    assert!(untold.severity == Severity::Note && untold.what.contains("chat-jobs"), "{untold:?}");
+    story.sim.with(State::allow_all);
+
+    let arm = story.rekey().arm;
+    let scope = signalr_rekey::init::Scope::find(&arm, None, None).await.unwrap();
+    let text =
+        signalr_rekey::init::write(&signalr_rekey::init::Found::look(&arm, scope).await.unwrap()).unwrap();
+    let file = signalr_rekey::config::load_from(&text, "rekey.toml", &Default::default()).unwrap();
+    let named: Vec<String> = file.instances[0].consumers().map(|one| one.to_string()).collect();
+    assert!(named.contains(&jobs) && named.contains(&api), "{text}");
+    assert!(!named.contains(&super::site("chat-admin")), "{text}");
+    assert!(text.contains("  # Service Connector's link signalr_1 leads to the service, by a key"), "{text}");
 }

@@ -146,3 +146,58 @@ async fn init_names_those_that_hold_a_key_and_no_others() {
     let found = Found::look(&arm, Scope::find(&arm, None, None).await.unwrap()).await.unwrap();
     assert!(found.summary().iter().any(|line| line.contains("a job of Container Apps in")), "{found:?}");
 }
+
+/// Nothing of it may be done, and not even what is granted is told: each line says the same of it, and has the command.
+#[tokio::test]
+async fn who_is_denied_altogether_is_told_without_contradiction_and_with_the_command() {
+    let story = Story::of(world(), Options::default()).await;
+    for (at, action) in [(1, "Microsoft.App/jobs/listSecrets/action"), (2, "Microsoft.Web/staticSites/")] {
+        let id = &ids()[at];
+        story.sim.with(|state| state.deny(id, "*"));
+        let report = examine(&story).await;
+        let of_it: Vec<&Finding> = report.findings.iter().filter(|one| one.subject == *id).collect();
+        let read = of_it.iter().find(|one| one.check == Check::Consumer).unwrap();
+        assert!(read.severity == Severity::Error && read.what.contains(action), "{read:?}");
+        let fix = read.fix.as_deref().unwrap_or_else(|| panic!("{read:?}"));
+        assert!(fix.contains("az role definition create") && fix.contains(action), "{fix}");
+        let denied =
+            of_it.iter().find(|one| one.check == Check::Permission && one.severity == Severity::Error);
+        let denied = denied.unwrap_or_else(|| panic!("{of_it:#?}"));
+        assert!(denied.what.contains("may not do ") && denied.what.contains(action), "{denied:?}");
+        assert_eq!(denied.fix, read.fix);
+        // What was refused is not said to be beyond trying, nor that it was allowed.
+        let refused = denied.what.split("may not do ").nth(1).unwrap().split(';').next().unwrap();
+        for other in of_it.iter().filter(|one| one.severity != Severity::Error) {
+            assert!(!other.what.contains(&format!("{refused} is")), "{other:?}");
+            assert!(!other.what.contains("was allowed"), "{other:?}");
+        }
+        story.sim.with(State::allow_all);
+    }
+}
+
+/// A write of a container app needs a right on the environment that it is in, which a role on the app does not give.
+#[tokio::test]
+async fn the_right_to_join_the_environment_is_judged_there() {
+    let story = Story::of(world(), Options::default()).await;
+    let environment = format!("{GROUP}/providers/Microsoft.App/managedEnvironments/environment");
+    let action = "Microsoft.App/managedEnvironments/join/action";
+    let report = examine(&story).await;
+    let granted = report.findings.iter().find(|one| one.subject == environment);
+    let granted = granted.unwrap_or_else(|| panic!("{report:#?}"));
+    assert!(granted.severity == Severity::Ok && granted.what.contains(action), "{granted:?}");
+
+    story.sim.with(|state| state.deny(&environment, action));
+    let report = examine(&story).await;
+    let finding = report.findings.iter().find(|one| one.subject == environment).unwrap();
+    assert_eq!((finding.check, finding.severity), (Check::Permission, Severity::Error), "{finding:?}");
+    let fix = finding.fix.as_deref().unwrap();
+    assert!(fix.contains(action) && fix.ends_with(&format!("--scope {environment}")), "{fix}");
+
+    story.sim.with(|state| state.deny(&environment, "Microsoft.Authorization/permissions/read"));
+    let report = examine(&story).await;
+    let finding = report.findings.iter().find(|one| one.subject == environment).unwrap();
+    assert_eq!(finding.severity, Severity::Warning, "{finding:?}");
+    assert!(finding.what.contains("was not tried"), "{finding:?}");
+    let fix = finding.fix.as_deref().unwrap();
+    assert!(fix.starts_with("az role assignment list ") && fix.contains(&environment), "{fix}");
+}

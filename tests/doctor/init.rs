@@ -1,10 +1,12 @@
 //! The file that `init` writes.
 
-use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, World};
+use embedded_azure::{
+    AppConfiguration, Fault, FaultKind, KeyValue, Options, Secret, SignalR, Site, Vault, World,
+};
 use rekey_core::model::{AppId, KeyType, ServiceId};
 use signalr_rekey::azure::arm::Arm;
 use signalr_rekey::config::{AppConfig, Config, Environment, load_from};
-use signalr_rekey::init::{Found, Scope, write};
+use signalr_rekey::init::{Found, Named, Scope, write};
 
 use super::common::{KEY_MARK, Story};
 use super::{GROUP, instance, site};
@@ -208,4 +210,68 @@ async fn an_app_in_another_group_is_found_for_the_instance_of_a_group() {
         "{told}"
     );
     assert_eq!(read(&write(&found).unwrap()).instances[0].apps.len(), 3);
+}
+
+/// What no app refers to is found by what it holds, where its vault or store is named.
+#[tokio::test]
+async fn secrets_and_key_values_that_no_app_refers_to_are_found_where_they_are_kept() {
+    let mut world = World::default();
+    let secret = |value: &str| Secret::new(value);
+    let disabled = Secret { enabled: false, ..Secret::new("{primary:sr-demo}") };
+    let secrets = [
+        ("followed".to_owned(), secret("{primary:sr-demo}")),
+        ("partner".to_owned(), secret("{secondaryKey:sr-demo}")),
+        ("other".to_owned(), secret("nothing of ours")),
+        ("disabled".to_owned(), disabled),
+    ];
+    world.vaults.push(Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets: secrets.into() });
+    world.app_configurations.push(AppConfiguration {
+        group: "rg-demo".into(),
+        name: "cs-demo".into(),
+        key_values: vec![
+            KeyValue::new("chat:\"signalr\"", Some("prod"), "{primary:sr-demo}"),
+            KeyValue::new("greeting", None, "hello"),
+        ],
+        access_key: None,
+    });
+    let options = Options { page_size: 1, ..Options::default() };
+    let story = Story::of(world, options).await;
+    let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=followed)";
+    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
+    let arm = arm(&story);
+    let look = async |vaults: &[&str], stores: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let named = Named::read(&names(vaults), &names(stores)).unwrap();
+        let scope = Scope::find(&arm, None, None).await.unwrap().and(named);
+        let found = Found::look(&arm, scope).await.unwrap();
+        assert!(!format!("{found:?}").contains(KEY_MARK));
+        found
+    };
+    let text = write(&look(&["kv-demo"], &["cs-demo"]).await).unwrap();
+    let config = read(&text);
+    let service = &config.instances[0];
+    let secrets: Vec<String> = service.vault_secrets.iter().map(|one| one.id.to_string()).collect();
+    assert_eq!(secrets, ["https://kv-demo.vault.azure.net/secrets/partner"], "{text}");
+    let [key_value] = &service.app_configuration[..] else { panic!("{text}") };
+    assert_eq!((key_value.id.key(), key_value.id.label()), ("chat:\"signalr\"", Some("prod")));
+    let day = std::time::Duration::from_secs(24 * 3600);
+    assert!(service.vault_secrets[0].readers_within == day && key_value.readers_within == day, "{text}");
+    assert!(text.contains("  # it holds the Secondary key"), "{text}");
+    assert!(text.contains("  # who reads it is not known"), "{text}");
+    // Unnamed, nobody looks there.
+    let unasked = read(&write(&look(&[], &[]).await).unwrap());
+    assert!(
+        unasked.instances[0].vault_secrets.is_empty() && unasked.instances[0].app_configuration.is_empty()
+    );
+
+    story.sim.with(|state| {
+        state.deny("/", "Microsoft.KeyVault/vaults/secrets/readMetadata/action");
+        state.deny("/", "Microsoft.AppConfiguration/configurationStores/keyValues/read");
+    });
+    let found = look(&["kv-demo"], &["cs-demo"]).await;
+    for what in
+        ["a secret of the vault kv-demo may hold one", "a key-value of the store cs-demo may hold one"]
+    {
+        assert!(found.summary().iter().any(|line| line.starts_with(what)), "{:?}", found.summary());
+    }
 }

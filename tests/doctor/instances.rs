@@ -81,7 +81,7 @@ async fn replicas_are_named_for_a_key_is_proved_in_one_region() {
     let story = Story::of(world, Options::default()).await;
     let report = examine(&story).await;
     // The other is of the journal.
-    assert_eq!((report.errors, report.notes), (0, 2), "{report:#?}");
+    assert_eq!((report.errors, report.notes), (0, 3), "{report:#?}");
     let is_note =
         |finding: &&Finding| finding.severity == Severity::Note && finding.check == Check::DataPlane;
     let note = report.findings.iter().find(is_note).unwrap();
@@ -135,7 +135,7 @@ async fn a_data_plane_out_of_reach_is_an_error_unless_azures_word_counts() {
     story.sim.fault(down());
     let report = examine(&story).await;
     // The other is of the journal.
-    assert_eq!((report.errors, report.notes), (0, 2), "{report:#?}");
+    assert_eq!((report.errors, report.notes), (0, 3), "{report:#?}");
 }
 
 #[tokio::test]
@@ -242,4 +242,25 @@ async fn a_page_in_the_place_of_an_answer_is_told_from_azure() {
         "{told}"
     );
     assert!(!told.contains("report this"), "{told}");
+}
+
+/// What a restart of an app does to the clients of a service is told by its mode.
+#[tokio::test]
+async fn what_a_restart_does_to_clients_is_told_by_the_mode_of_the_service() {
+    for (mode, says) in [
+        ("Default", "closes the client connections"),
+        ("Serverless", "closes no client connection"),
+        ("Classic", "Classic mode"),
+        ("Tomorrow", "not known what a restart"),
+    ] {
+        let mut world = World::default();
+        world.signalr[0].mode = mode.into();
+        let story = Story::of(world, Options::default()).await;
+        let report = examine(&story).await;
+        let is = |one: &&Finding| one.check == Check::Instance && one.what.contains(mode);
+        let told = report.findings.iter().find(is).unwrap_or_else(|| panic!("{mode}: {report:#?}"));
+        assert_eq!((told.severity, told.subject.as_str()), (Severity::Note, instance().as_str()));
+        let all = format!("{} {}", told.what, told.why.as_deref().unwrap_or_default());
+        assert!(all.contains(says), "{told:?}");
+    }
 }

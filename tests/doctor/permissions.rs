@@ -51,7 +51,7 @@ async fn where_azure_does_not_tell_what_is_granted_harmless_reads_do() {
         state.deny(&site("chat-func"), "Microsoft.Web/sites/config/list/Action");
     });
     let report = examine(&story).await;
-    assert_eq!((report.errors, report.notes), (1, 5), "{report:#?}");
+    assert_eq!((report.errors, report.notes), (1, 6), "{report:#?}");
     let found = bad(&report, Check::Permission);
     let of = |severity| found.iter().filter(move |finding| finding.severity == severity);
     assert!(of(Severity::Error).all(|finding| finding.subject == site("chat-func")));

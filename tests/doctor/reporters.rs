@@ -6,8 +6,9 @@ use rekey_core::plan::External;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
 use signalr_rekey::store::Lease;
 
-use super::common::{HOUR, Story};
+use super::common::{HOUR, MINUTE, Story};
 use super::{bad, examine, instance};
+use rekey_core::intent::{Cause, Intent};
 
 async fn story() -> Story {
     let mut story = Story::new().await;
@@ -43,7 +44,14 @@ async fn the_last_report_of_each_is_told_with_its_age_and_who_never_reported_is_
         let finding = of(&report, subject);
         assert_eq!(finding.severity, Severity::Error);
         let fix = finding.fix.as_ref().unwrap();
-        assert_eq!(*fix, format!("signalr-rekey acknowledge {} {name}", instance()), "{fix}");
+        assert_eq!(
+            *fix,
+            format!(
+                "signalr-rekey acknowledge {} {name} --key Primary, or --key Secondary: the one that it holds",
+                instance()
+            ),
+            "{fix}"
+        );
     }
 
     story.tick().await;
@@ -68,4 +76,34 @@ async fn the_last_report_of_each_is_told_with_its_age_and_who_never_reported_is_
     let report = examine(&story).await;
     let machine = of(&report, "reporter iis-01");
     assert!(machine.severity == Severity::Error && machine.what.contains("cut off"), "{machine:?}");
+}
+
+/// Who is waited for, and takes longer than he may, keeps a key from being regenerated: that is an error of its own, with the
+/// command that ends it by a person's word.
+#[tokio::test]
+async fn who_is_late_is_an_error_with_the_command_that_ends_the_wait() {
+    let mut story = story().await;
+    story.config.instances[0].external.remove(1);
+    story.tick().await;
+    let fingerprint = story.key("sr-demo", KeyType::Primary).fingerprint();
+    let consumer: ConsumerId = "reporter:iis-01".parse().unwrap();
+    record(&story, Event::Reported { consumer, fingerprint }).await;
+    story.run(Intent::rotation(Cause::Operator, None), 9 * MINUTE).await;
+    for _ in 0..30 {
+        story.clock.advance(10 * MINUTE);
+        story.tick().await;
+    }
+    let waits = story.tick().await.pop().unwrap();
+    assert!(waits.summary().contains("blocked: late: "), "{}", waits.summary());
+    let report = examine(&story).await;
+    let finding = of(&report, "reporter iis-01");
+    assert_eq!(finding.severity, Severity::Error, "{finding:?}");
+    assert!(finding.what.starts_with("late: "), "{finding:?}");
+    assert!(finding.what.contains("the Primary key of sr-demo"), "{finding:?}");
+    let fix = finding.fix.as_deref().unwrap();
+    assert!(
+        fix.ends_with(&format!("signalr-rekey acknowledge {} iis-01 --key Secondary", instance())),
+        "{fix}"
+    );
+    assert_eq!(report.errors, 1, "{report:#?}");
 }

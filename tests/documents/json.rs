@@ -139,16 +139,20 @@ async fn announce(azure: &Azure) {
     drop(handler.kill());
 }
 
-/// A service of which a person is asked to change something.
-fn asked() -> Azure {
-    let azure = Azure::of_world(
+fn of_one_app(service: &str, app: &str) -> Azure {
+    Azure::of_world(
         &json!({
             "subscription": "00000000-0000-0000-0000-000000000001",
-            "signalr": [{ "group": "rg", "name": "sr-asked", "apps": ["asked"] }],
-            "sites": [{ "group": "rg", "name": "asked" }],
+            "signalr": [{ "group": "rg", "name": service, "apps": [app] }],
+            "sites": [{ "group": "rg", "name": app }],
         }),
         &[],
-    );
+    )
+}
+
+/// A service of which a person is asked to change something.
+fn asked() -> Azure {
+    let azure = of_one_app("sr-asked", "asked");
     let file = azure.folder.path().join("rekey.toml");
     let manual = "manual = [{ name = \"partner-gateway\", owner = \"Ada\", ticket = \"https://tickets.example/7\" }]\n";
     let config = std::fs::read_to_string(&file).unwrap() + manual;
@@ -161,6 +165,22 @@ fn asked() -> Azure {
     );
     let said = short(&["acknowledge", "sr-asked", "partner-gateway", "--by", "ada", "--yes"]);
     assert!(said.status.success(), "{}", text(&said.stderr));
+    azure
+}
+
+/// A slot that has been moved, and an app that waits for its gate.
+fn in_waves() -> Azure {
+    let azure = Azure::of_world(
+        &json!({
+            "subscription": "00000000-0000-0000-0000-000000000001",
+            "signalr": [{ "group": "rg", "name": "sr-waves", "apps": ["waves", "waves/staging"] }],
+            "sites": [{ "group": "rg", "name": "waves", "slots": ["staging"] }],
+        }),
+        &[],
+    );
+    let file = azure.folder.path().join("rekey.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config.replace("gate_after = \"1s\"", "gate_after = \"1h\"")).unwrap();
     azure
 }
 
@@ -231,6 +251,17 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         assert_eq!(one["waitingFor"][0]["id"], "partner-gateway", "{one}");
     }
 
+    let waves = in_waves();
+    let moving =
+        waves.command(&["rotate", "--for", "20s", "--json"]).env("REKEY_GRACE", "1s").output().unwrap();
+    let [waves_plan, waves_status] =
+        ["plan", "status"].map(|command| answer(&waves.run(&[command, "--json"])));
+    for json in [&waves_plan, &waves_status] {
+        let one = &json["instances"][0];
+        let told = (&one["heldBy"]["type"], &one["wave"]["number"], &one["wave"]["gate"]);
+        assert_eq!(told, (&json!("gate"), &json!(1), &json!("open")), "{one}");
+    }
+
     announce(&azure).await;
     let [planned, stands] =
         ["plan", "status"].map(|command| answer(&azure.run(&[command, "sr-good", "--json"])));
@@ -253,15 +284,54 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         ["plan", "status"].map(|command| answer(&frozen(&[command, "sr-good", "--json"])));
     assert_eq!(held_plan["instances"][0]["heldBy"]["type"], "freeze", "{held_plan}");
 
+    let paused = azure.run(&["pause", "sr-good", "--until", "12h", "--why", "an audit", "--by", "ada"]);
+    assert!(paused.status.success(), "{}", text(&paused.stderr));
+    let [paused_plan, paused_status] =
+        ["plan", "status"].map(|command| answer(&azure.run(&[command, "sr-good", "--json"])));
+    assert_eq!(paused_plan["instances"][0]["heldBy"]["why"], "an audit", "{paused_plan}");
+    let told = text(&azure.run(&["status", "sr-good"]).stdout);
+    let first = "sr-good: rotations are paused until TIME, since TIME, by ada: an audit";
+    assert_eq!(timeless(&told).lines().next(), Some(first), "{told}");
+    let resting_rotate = azure.run(&["rotate", "sr-good", "--for", "2s", "--json"]);
+    let resumed = azure.run(&["resume", "sr-good", "--by", "ada"]);
+    assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+    assert_eq!(azure.run(&["resume", "sr-good", "--by", "ada"]).status.code(), Some(1), "it is not paused");
+
+    for word in ["paused until", "pause of rotations ended by ada"] {
+        let told = text(&azure.run(&["history", "sr-good"]).stdout);
+        assert!(told.contains(word), "{told}");
+    }
+
+    // Nothing is announced of this one.
+    let approving = of_one_app("sr-asked", "asked");
+    let required =
+        |line: &[&str]| approving.command(line).env("REKEY_APPROVAL", "required").output().unwrap();
+    let asking = required(&["rotate", "--for", "2s", "--json"]);
+    let [asking_plan, asking_status] =
+        ["plan", "status"].map(|command| answer(&required(&[command, "--json"])));
+    assert_eq!(asking_plan["instances"][0]["heldBy"]["type"], "approval", "{asking_plan}");
+    let yes = ["approve", "sr-asked", "--by", "ada", "--yes"];
+    let approved = required(&yes);
+    assert!(approved.status.success(), "{}", text(&approved.stderr));
+    let again = required(&yes);
+    let said = text(&again.stderr);
+    assert!(again.status.code() == Some(1) && said.contains("ada approved this rotation at"), "{said}");
+    let unasked = approving.run(&yes);
+    let said = text(&unasked.stderr);
+    assert!(unasked.status.code() == Some(1) && said.contains("no rotation waits for an approval"), "{said}");
+    let told = text(&approving.run(&["history"]).stdout);
+    assert!(told.contains("approved by ada; it may begin until"), "{told}");
+
     let short = azure.command(&["rotate", "sr-good", "--now", "--for", "2s", "--json"]).output().unwrap();
     let rotate = azure.run(&["rotate", "--json"]);
     let lines = |output: &Output| -> Vec<Value> {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let (progress, results): (Vec<Value>, Vec<Value>) = [&waiting, &held, &short, &awaiting, &rotate]
-        .into_iter()
-        .flat_map(lines)
-        .partition(|line| line["type"] == "progress");
+    let (progress, results): (Vec<Value>, Vec<Value>) =
+        [&waiting, &held, &resting_rotate, &asking, &short, &awaiting, &moving, &rotate]
+            .into_iter()
+            .flat_map(lines)
+            .partition(|line| line["type"] == "progress");
     // The service that cannot be looked at has its error here too, under the same names.
     let gone = results
         .iter()
@@ -273,7 +343,17 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     assert_documented(
         "plan",
         &[ANSWER, SERVICE, below("What plan adds")],
-        &[answer(&plan), ahead, planned, held_plan, never, awaited_plan],
+        &[
+            answer(&plan),
+            ahead,
+            planned,
+            held_plan,
+            never,
+            awaited_plan,
+            paused_plan,
+            asking_plan,
+            waves_plan,
+        ],
     );
     let events = ("An event", "instances[].events[].");
     let without_payload = |mut all: Value| {
@@ -285,8 +365,18 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         }
         all
     };
-    let statuses =
-        [answer(&status), resting, under_way, stands, held_status, awaited_status].map(without_payload);
+    let statuses = [
+        answer(&status),
+        resting,
+        under_way,
+        stands,
+        held_status,
+        awaited_status,
+        paused_status,
+        asking_status,
+        waves_status,
+    ]
+    .map(without_payload);
     assert_documented("status", &[ANSWER, SERVICE, below("What status adds"), events], &statuses);
     let mut broken = azure.command(&["history", "--json"]);
     broken.env(

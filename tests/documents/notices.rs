@@ -48,7 +48,10 @@ fn the_examples_mean_what_the_document_says() {
         .filter(|block| block.info == "json")
         .map(|block| serde_json::from_str(&block.text).unwrap())
         .collect();
-    assert_eq!(shown[..2], [json_of("docs/events/announced.json"), json_of("docs/events/exposed.json")]);
+    assert!(matches!(means(&json_of("docs/events/approved.json")), Notice::Approved { .. }));
+    let examples =
+        ["announced", "exposed", "approved"].map(|name| json_of(&format!("docs/events/{name}.json")));
+    assert_eq!(shown[..3], examples);
 }
 
 #[test]
@@ -95,8 +98,16 @@ fn http_actions(actions: &Value, found: &mut Vec<Value>) {
 
 #[test]
 fn every_type_of_message_is_in_the_table() {
-    let all =
-        [Kind::Repaired, Kind::Rotated, Kind::DriftFound, Kind::Failed, Kind::Blocked, Kind::ChangeRequested];
+    let all = [
+        Kind::Repaired,
+        Kind::Rotated,
+        Kind::DriftFound,
+        Kind::Failed,
+        Kind::Blocked,
+        Kind::ChangeRequested,
+        Kind::ApprovalRequested,
+        Kind::Paused,
+    ];
     for kind in all {
         match kind {
             Kind::Repaired
@@ -104,7 +115,9 @@ fn every_type_of_message_is_in_the_table() {
             | Kind::DriftFound
             | Kind::Failed
             | Kind::Blocked
-            | Kind::ChangeRequested => {}
+            | Kind::ChangeRequested
+            | Kind::ApprovalRequested
+            | Kind::Paused => {}
         }
     }
     let rows = notices().rows("Being told: the webhook");

@@ -65,6 +65,8 @@ const WITHOUT_A_ROW: &[&str] = &[
     "its namespace",
     // Of the agent: between what failed and why.
     "it answered",
+    // It is told as it went on record.
+    "on record; the rotation may begin until",
     // In the place of what nobody said.
     "Azure gave no reason",
     "no reason given",

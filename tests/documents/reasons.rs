@@ -4,13 +4,13 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rekey_core::journal::{Event, Journal};
+use rekey_core::journal::{AfterGate, Event, Journal, Pause, Report};
 use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, ReferenceFault, SettingFault, Step, Unknown, WaitFor, Whereabouts,
-    standing,
+    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Part, ReferenceFault, SettingFault, Step,
+    Unknown, WaitFor, WavesDiffer, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -67,31 +67,59 @@ fn awaited() -> Vec<Awaited> {
     vec![one("reporter:iis-01", None), one("manual:partner-gateway", Some("Ada"))]
 }
 
+fn due() -> Due {
+    Due { key_type: PRIMARY, key: Key::new("a key").fingerprint(), since: now() }
+}
+
 fn waits() -> Vec<WaitFor> {
+    let job = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/jobs/nightly".parse().unwrap();
+    let job = ConsumerId::ContainerApp(job);
+    let execution = Execution { job, name: "nightly-x".into(), began: Some(now()), until: now() };
     let all = vec![
         WaitFor::Grace(PRIMARY),
+        WaitFor::Executions { key_type: PRIMARY, who: vec![execution] },
         WaitFor::Operation(PRIMARY),
         WaitFor::LostOperation(PRIMARY),
         WaitFor::Acceptance(PRIMARY),
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
         WaitFor::Window,
         WaitFor::Freeze,
+        WaitFor::Gate(1),
+        WaitFor::BetweenWaves(2),
+        WaitFor::Pause(Pause { at: now(), until: now(), by: "ada".into(), why: "an audit".into() }),
+        WaitFor::Approval { due: due(), expired: None },
+        WaitFor::Approval { due: due(), expired: Some(now()) },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
     for wait in &all {
         match wait {
             WaitFor::Grace(_)
+            | WaitFor::Executions { .. }
             | WaitFor::Operation(_)
             | WaitFor::LostOperation(_)
             | WaitFor::Acceptance(_)
             | WaitFor::RegenerateAgain { .. }
             | WaitFor::Window
             | WaitFor::Freeze
+            | WaitFor::Gate(_)
+            | WaitFor::BetweenWaves(_)
+            | WaitFor::Pause(_)
+            | WaitFor::Approval { .. }
             | WaitFor::External { .. } => {}
         }
     }
     all
+}
+
+/// One of those, with somebody to ask.
+fn others(id: &str) -> External {
+    let (owner, ticket) = (Some("Ada".to_owned()), Some("https://tickets.example/7".to_owned()));
+    External { id: external(id), within: std::time::Duration::from_secs(60), owner, ticket }
+}
+
+fn report() -> Report {
+    Report { fingerprint: Key::new("a key").fingerprint(), since: now(), at: now(), by: None }
 }
 
 fn unknowns() -> Vec<Unknown> {
@@ -118,13 +146,10 @@ fn unknowns() -> Vec<Unknown> {
             passing: false,
         },
         Unknown::NoConsumer { app: ConsumerId::KeyValue(key_value()) },
-        Unknown::NeverReported { consumer: external("reporter:iis-01") },
-        Unknown::NeverReported { consumer: external("manual:partner-gateway") },
-        Unknown::ExternalStale {
-            consumer: external("reporter:iis-01"),
-            held: Key::new("a key").fingerprint(),
-            since: now(),
-        },
+        others("reporter:iis-01").never_reported(),
+        others("manual:partner-gateway").never_reported(),
+        others("reporter:iis-01").stale(&report()),
+        others("manual:partner-gateway").stale(&report()),
         Unknown::NeverSeen { app: app(), meant: None },
         Unknown::NeverSeen { app: app(), meant: Some(app()) },
         Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None).into()) },
@@ -199,21 +224,36 @@ fn unknowns() -> Vec<Unknown> {
     all
 }
 
+fn unhealthy(then: AfterGate) -> BlockedBy {
+    BlockedBy::Unhealthy { wave: 1, to: PRIMARY, then, detail: "it said so".into() }
+}
+
 fn blocks() -> Vec<BlockedBy> {
     let all = vec![
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
         BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
-        BlockedBy::NeverOpens,
+        unhealthy(AfterGate::RollBack),
+        unhealthy(AfterGate::Stop),
+        BlockedBy::UnhealthyBefore { wave: 1, detail: "it said so".into() },
+        BlockedBy::WavesDiffer(vec![WavesDiffer(vec![(app(), 1), (external("manual:gateway"), 2)])]),
+        BlockedBy::NeverOpens { opens: None },
+        BlockedBy::NeverOpens { opens: Some(now()) },
+        BlockedBy::NotApproved(due()),
         BlockedBy::JournalDisagrees,
-        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited() },
+        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: false },
+        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
     for blocked in &all {
         match blocked {
             BlockedBy::Unknown(_)
             | BlockedBy::KeyRefused { .. }
             | BlockedBy::RegenerationFails { .. }
-            | BlockedBy::NeverOpens
+            | BlockedBy::Unhealthy { .. }
+            | BlockedBy::UnhealthyBefore { .. }
+            | BlockedBy::WavesDiffer(_)
+            | BlockedBy::NeverOpens { .. }
+            | BlockedBy::NotApproved(_)
             | BlockedBy::JournalDisagrees
             | BlockedBy::ExternalLate { .. } => {}
         }
@@ -226,8 +266,11 @@ pub(super) fn endings() -> Vec<Ending> {
     let waiting = Decision::Waiting { reason: waits()[0].clone(), until: now() };
     let reason = WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false };
     let awaiting = Decision::Waiting { reason, until: now() };
+    let reason = WaitFor::Approval { due: due(), expired: None };
+    let asking = Decision::Waiting { reason, until: now() };
     let all = vec![
         Ending::Decided(awaiting),
+        Ending::Decided(asking),
         Ending::Decided(Decision::Settled { next: Some(now()) }),
         Ending::Decided(Decision::Settled { next: None }),
         Ending::Decided(waiting),
@@ -240,8 +283,16 @@ pub(super) fn endings() -> Vec<Ending> {
         Ending::HandedOver { holder: "another".into() },
         Ending::Awaited { until: now() },
         Ending::Unseen(vec![Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: true }]),
+        Ending::Unseen(vec![Unknown::Reference {
+            app: app(),
+            name: "ASetting".into(),
+            fault: ReferenceFault::Awaited,
+            why: "it is so".into(),
+            passing: true,
+        }]),
         Ending::Stopped,
-        Ending::Busy { holder: "another".into(), until: now() },
+        Ending::Busy { holder: "another".into(), until: now(), cut_off: vec![] },
+        Ending::Busy { holder: "another".into(), until: now(), cut_off: vec![CutOff::Unchecked] },
         Ending::Postponed { until: now() },
         Ending::Unwatched { at: now() },
         Ending::NeverFinished { ending: Box::new(Ending::OutOfTime { cut_off: vec![] }), runs: 2 },
@@ -343,10 +394,15 @@ fn everything_that_was_tried_in_vain_is_explained() {
         tried(vec![Event::VerificationRefused { key_type, detail: detail() }], Step::Verify(key_type)),
         tried(
             vec![Event::RepointIntended { key_type }],
-            Step::Repoint { to: key_type, consumers: vec![], repair: false },
+            Step::Repoint { to: key_type, consumers: vec![], repair: false, part: Part::All },
         ),
     ];
-    assert_both_ways("What was tried in vain", &texts);
+    let part = Part::Wave { number: 1, waits: true };
+    let held_back = tried(
+        vec![Event::WaveHeldBack { number: 1, detail: detail() }],
+        Step::Repoint { to: key_type, consumers: vec![], repair: false, part },
+    );
+    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back]].concat());
 }
 
 /// One of each event, and both sorts of those that have two.
@@ -354,7 +410,10 @@ pub(super) fn events() -> Vec<Event> {
     let fingerprint = || Key::new("a key").fingerprint();
     let detail = || "it said so".to_owned();
     let request = |compromised| Event::RotationRequested { compromised, noticed: false };
+    let approved =
+        |noticed| Event::Approved { fingerprint: fingerprint(), until: now(), by: "ada".into(), noticed };
     let moved = |repaired| Event::Repointed { key_type: PRIMARY, apps: vec![app()], repaired };
+    let gate_failed = |then| Event::GateFailed { number: 1, detail: detail(), then };
     let all = vec![
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
@@ -389,12 +448,25 @@ pub(super) fn events() -> Vec<Event> {
             by: "ada".into(),
         },
         Event::ReadersAcknowledged { consumer: app(), fingerprint: fingerprint(), by: "ada".into() },
-        Event::ExternalAwaited { key_type: PRIMARY, awaited: true },
-        Event::ExternalAwaited { key_type: PRIMARY, awaited: false },
+        Event::WaveIntended { number: 1, key_type: PRIMARY, apps: vec![app()] },
+        Event::WaveHeldBack { number: 1, detail: detail() },
+        Event::GatePassed { number: 1 },
+        gate_failed(AfterGate::RollBack),
+        gate_failed(AfterGate::Stop),
+        gate_failed(AfterGate::Report),
+        Event::Paused { until: now(), by: "ada".into(), why: "an audit".into() },
+        Event::Resumed { by: "ada".into() },
+        approved(false),
+        approved(true),
+        Event::ExternalAwaited { key_type: PRIMARY, awaited: true, who: vec![external("reporter:iis-01")] },
+        Event::ExternalAwaited { key_type: PRIMARY, awaited: false, who: vec![] },
     ];
     for event in &all {
         match event {
             Event::Adopted { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Approved { .. }
             | Event::KeyChanged { .. }
             | Event::Recovered {}
             | Event::AppsSeen { .. }
@@ -420,6 +492,10 @@ pub(super) fn events() -> Vec<Event> {
             | Event::Reported { .. }
             | Event::Acknowledged { .. }
             | Event::ReadersAcknowledged { .. }
+            | Event::WaveIntended { .. }
+            | Event::WaveHeldBack { .. }
+            | Event::GatePassed { .. }
+            | Event::GateFailed { .. }
             | Event::ExternalAwaited { .. } => {}
         }
     }
@@ -482,7 +558,9 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
     match kind {
         ArmErrorKind::Throttled { .. } => &["at the earliest"],
         ArmErrorKind::Conflict => &["another operation is at work on it"],
-        ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
+        ArmErrorKind::Forbidden => {
+            &["there; a new role assignment can take hours to take effect", "which this is linked to"]
+        }
         ArmErrorKind::Gone => &[
             "there is no such secret",
             "it does not exist: correct its id",
@@ -586,9 +664,8 @@ fn other_lines_are_said_by_the_program() {
 }
 
 /// Parts that the program puts together from several.
-const VARIABLE: [&str; 7] = [
+const VARIABLE: [&str; 6] = [
     "key: cannot regenerate a key",
-    "holds what could not be read",
     "cannot find rekey.toml in",
     "keys are checked every 10s from",
     "the work that overran has ended well",
@@ -608,10 +685,12 @@ fn every_check_of_the_doctor_is_explained() {
         Check::Storage,
         Check::Consumer,
         Check::KeyVault,
+        Check::AppConfiguration,
         Check::Unconfigured,
         Check::DataPlane,
         Check::Schedule,
         Check::Durations,
+        Check::Windows,
     ];
     for check in all {
         match check {
@@ -624,10 +703,12 @@ fn every_check_of_the_doctor_is_explained() {
             | Check::Storage
             | Check::Consumer
             | Check::KeyVault
+            | Check::AppConfiguration
             | Check::Unconfigured
             | Check::DataPlane
             | Check::Schedule
-            | Check::Durations => {}
+            | Check::Durations
+            | Check::Windows => {}
         }
     }
     assert_eq!(told_under("What the doctor finds"), texts(&all));

@@ -1,11 +1,11 @@
 //! States that behave alike, taken for one: keys are renamed in the order in which they appear, times become ages that
 //! end where no rule can tell them apart any more, and of a journal counts only what `decide` and `reconcile` read.
 
-use rekey_core::journal::{Held, Journal, Origin};
+use rekey_core::journal::{Gate, Held, Journal, Origin};
 use rekey_core::model::KeyType;
 
 use super::worker::{After, Handout, Next, Session};
-use super::world::{GRACE, Id, LEASE, LONGEST, State, Tick, id_of, machine, tick};
+use super::world::{GATE_AFTER, GRACE, Id, LEASE, LONGEST, State, Tick, app, id_of, machine, tick};
 
 /// What tells a state from others. The two workers are alike, so it does not matter which is which.
 pub(crate) fn canonical(state: &State) -> Vec<u8> {
@@ -143,6 +143,18 @@ impl Canon<'_> {
                     self.age(tick(at), GRACE + self.state.readers);
                 }
             }
+            // What a person said of readers counts if it was said since the key was left, and the earlier the sooner.
+            match journal.readers_left(&app(0), &record.fingerprint) {
+                None => self.put(0),
+                Some(told) => {
+                    let left = match record.held {
+                        Held::Left(at) | Held::Unknown(at) => Some(at),
+                        Held::Never | Held::Now => None,
+                    };
+                    self.put(1 + u8::from(left.is_some_and(|left| left <= told.at)));
+                    self.age(tick(told.at), GRACE + self.state.readers);
+                }
+            }
             // How long somebody is waited for changes what is told, and nothing that is done.
             self.put(record.awaited.is_some());
         }
@@ -173,6 +185,20 @@ impl Canon<'_> {
             }
         }
         self.put(journal.is_blind());
+        match journal.wave() {
+            None => self.put(0),
+            Some(wave) => {
+                // Its number says who is in it.
+                self.put(u8::try_from(wave.number).unwrap());
+                self.key_type(wave.to);
+                self.age(tick(wave.moved), GATE_AFTER);
+                self.put(match wave.gate {
+                    Gate::Open => 0,
+                    Gate::Passed { .. } => 1,
+                    Gate::Failed { .. } => 2,
+                });
+            }
+        }
     }
 
     fn worker(&mut self, session: Option<&Session>) {
@@ -268,6 +294,10 @@ impl Canon<'_> {
         for id in self.names.clone() {
             self.put(self.state.killed.contains(&id));
             match self.state.left.get(&id) {
+                None => self.put(255),
+                Some(left) => self.age(*left, GRACE + self.state.readers),
+            }
+            match self.state.readers_left.get(&id) {
                 None => self.put(255),
                 Some(left) => self.age(*left, GRACE + self.state.readers),
             }

@@ -14,8 +14,13 @@
 //! many, and all of them are visited. It passes in ticks of a minute, with the real lease of two; the grace, two, and
 //! the longest operation, two, are as short as the rules bear, which leaves the least to lean on.
 //!
-//! **Who reports.** In models of their own, with one fault at most, there is besides a machine that takes the key of the first
-//! app whenever it likes and reports that at once, before or after the first check, and readers of it that nobody sees.
+//! **Who reports, and who acknowledges.** In models of their own, with one fault at most, there is besides a machine that takes
+//! the key of the first app whenever it likes and reports that at once, before or after the first check, or for which a person
+//! says it; and readers of that app that nobody sees, until a person says, and is right, that they have left a key. Both write
+//! the journal between any two requests of the workers, as `OnReport` and `acknowledge` do: only while nobody has the lease.
+//!
+//! **Waves.** In models of their own, with one fault, the second app is moved after the gate of the first, which comes back or
+//! does not.
 //!
 //! **Assumptions.** A worker looks at the clock and sends in one transition. A request that was sent arrives within a
 //! tick or never. Azure makes one regeneration at a time and refuses what overlaps; it takes a tick at most; listKeys
@@ -57,10 +62,16 @@ pub(crate) struct Rules {
     pub(crate) checks_time: bool,
     /// Whether the URLs of operations can be asked.
     pub(crate) asks: bool,
+    /// Whether the first wave does not come back.
+    pub(crate) gate_fails: bool,
     /// Whether workers go by what a machine reports.
     pub(crate) hears: bool,
     /// Whether there is a machine that reports, and then how long readers that nobody sees go on with a key.
     machine: Option<world::Tick>,
+    /// Whether a person says what he sees of them: that they have left a key, and what the machine holds.
+    person: bool,
+    /// Whether he is right: else they go on with the key all the same.
+    is_right: bool,
     /// How many faults of all kinds may happen.
     faults: u8,
     settled: Settled,
@@ -74,7 +85,10 @@ impl Rules {
             checks_time: true,
             asks: true,
             hears: true,
+            gate_fails: false,
             machine: None,
+            person: false,
+            is_right: true,
             faults: 2,
             settled: Settled::default(),
         }
@@ -98,8 +112,10 @@ pub(crate) enum Action {
     Outside(KeyType),
     /// A worker is killed.
     Crash(usize),
-    /// The machine takes the key that an app has, and says so.
+    /// The machine takes the key that an app has, and says so, or a person does.
     Report,
+    /// A person says that whoever reads what the first app holds, and is not seen, has left this key.
+    Acknowledge(KeyType),
     Tick,
 }
 
@@ -145,6 +161,9 @@ impl Model for Rules {
             actions.extend([Action::Outside(P), Action::Outside(S)]);
         }
         actions.extend(state.machine.is_some().then_some(Action::Report));
+        if self.person {
+            actions.extend([Action::Acknowledge(P), Action::Acknowledge(S)]);
+        }
         if state.may_tick() {
             actions.push(Action::Tick);
         }
@@ -208,7 +227,12 @@ impl Rules {
                 state.faults -= 1;
             }
             Action::Report => {
-                if !state.report() {
+                if !state.report(self.person) {
+                    return false;
+                }
+            }
+            Action::Acknowledge(key_type) => {
+                if !state.acknowledge(key_type, self.is_right) {
                     return false;
                 }
             }
@@ -275,10 +299,53 @@ fn beside_a_machine_that_reports_nobody_is_cut_off_and_all_settles() {
     }
 }
 
+/// One app after the other, with a gate between: the first comes back, or is given the key that it had.
+#[test]
+fn a_wave_that_comes_back_or_is_rolled_back_cuts_nobody_off() {
+    for gate_fails in [false, true] {
+        let started = Instant::now();
+        let waves = [(world::app(0), 1)].into();
+        let gate_after = std::time::Duration::from_secs(60 * u64::from(world::GATE_AFTER));
+        let policy = Policy { waves, gate_after, ..worker::policy(GRACE) };
+        let rules = Rules { policy, gate_fails, faults: 1, ..Rules::real() };
+        let checker = rules.checker().threads(2).spawn_bfs().join();
+        eprintln!(
+            "a gate that {}: {} unique states, {} transitions, {:.1} s",
+            if gate_fails { "fails" } else { "passes" },
+            checker.unique_state_count(),
+            checker.state_count(),
+            started.elapsed().as_secs_f32()
+        );
+        checker.assert_properties();
+    }
+}
+
 /// What the machine says is not gone by, and the key that it holds is regenerated.
 #[test]
 fn who_takes_no_notice_of_reports_cuts_a_machine_off() {
     counterexample(Rules { machine: Some(0), faults: 0, hears: false, ..Rules::real() }, HELD);
+}
+
+/// A person says what the machine holds, and that readers whom nobody sees have left a key, between any two requests.
+#[test]
+fn beside_a_person_who_acknowledges_nobody_is_cut_off_and_all_settles() {
+    let started = Instant::now();
+    let rules = Rules { machine: Some(1), faults: 0, person: true, ..Rules::real() };
+    let checker = rules.checker().threads(2).spawn_bfs().join();
+    eprintln!(
+        "a person who acknowledges, readers for 1, no fault: {} unique states, {} transitions, {:.1} s",
+        checker.unique_state_count(),
+        checker.state_count(),
+        started.elapsed().as_secs_f32()
+    );
+    checker.assert_properties();
+}
+
+/// A person's word is gone by: readers that he says have left, and have not, are cut off.
+#[test]
+fn a_person_who_is_wrong_about_readers_cuts_them_off() {
+    let rules = Rules { machine: Some(2), faults: 0, person: true, is_right: false, ..Rules::real() };
+    counterexample(rules, WITHIN_GRACE);
 }
 
 /// Looks for a counterexample to a property where something is missing that keeps it.

@@ -89,6 +89,9 @@ impl Rules {
         let at_rest = state.pending.is_none() && state.transit.is_empty();
         let machine = state.machine.as_ref().map(|machine| machine.key);
         let works = apps.iter().chain(&machine).all(|key| state.works(*key));
-        at_rest && works && rotated && matches!(decision, Decision::Settled { .. })
+        // Where a wave does not come back, it is up to a person, with everybody on a key that works.
+        let rolled_back = matches!(decision, Decision::Blocked(plan::BlockedBy::Unhealthy { .. }));
+        let settled = rotated && matches!(decision, Decision::Settled { .. });
+        at_rest && works && (settled || rolled_back)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rekey_core::journal::{Event, Journal};
+use rekey_core::journal::{AfterGate, Event, Journal};
 use rekey_core::model::{KeyType, OperationUrl, PerKey};
 use rekey_core::plan::{self, Decision, Step};
 use rekey_core::policy::Policy;
@@ -229,7 +229,8 @@ impl Pass<'_> {
             Decision::Do(Step::Repoint { .. }) if self.session.keys.unwrap().1 < now => {
                 Next::ListKeys { and_apps: false }
             }
-            Decision::Do(Step::Repoint { to, consumers, repair }) => {
+            Decision::Do(Step::Repoint { to, consumers, repair, part }) => {
+                plan::wave_begun(part, to, &consumers).into_iter().for_each(|event| self.record(event));
                 self.record(Event::RepointIntended { key_type: to });
                 let apps = consumers.iter().map(index_of).collect();
                 let key = self.session.keys.unwrap().0[to];
@@ -237,6 +238,13 @@ impl Pass<'_> {
             }
             Decision::Do(Step::Follow(_)) => Next::Poll,
             Decision::Do(Step::Verify(key_type)) => Next::Probe(key_type),
+            Decision::Do(Step::Gate(number)) => {
+                let (detail, then) = (String::new(), AfterGate::RollBack);
+                let fails = self.rules.gate_fails && number == 1;
+                let failed = Event::GateFailed { number, detail, then };
+                self.record(if fails { failed } else { Event::GatePassed { number } });
+                Next::Commit(After::Decide)
+            }
             Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Settled { .. } => Next::Release,
         };
         self.go(next)

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rekey_core::journal::{Event, Journal};
+use rekey_core::journal::{Event, Held, Journal};
 use rekey_core::model::{AppId, ConsumerId, Fingerprint, Key, KeyType, PerKey, Section};
 use rekey_core::plan::{Consumer, ConsumerRef, External, Holding, Snapshot};
 
@@ -27,6 +27,7 @@ pub(crate) const TAKES: Tick = 1;
 /// As `Policy::longest_operation`.
 pub(crate) const LONGEST: Tick = 2;
 /// How long clients go on using a key that their app has left.
+pub(crate) const GATE_AFTER: Tick = 1;
 pub(crate) const GRACE: Tick = 2;
 
 /// A key. Each is made once.
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) machine: Option<App>,
     /// How long readers that nobody sees may go on with a key that the last app has left.
     pub(crate) readers: Tick,
+    /// When those readers have left a key sooner.
+    pub(crate) readers_left: BTreeMap<Id, Tick>,
     /// When the last app left a key, for keys that were ever held.
     pub(crate) left: BTreeMap<Id, Tick>,
     /// Keys that died by a regeneration from outside.
@@ -125,6 +128,7 @@ impl State {
             apps: holds.iter().map(|held| App { key: keys[*held], excused: false }).collect(),
             machine: None,
             readers: 0,
+            readers_left: BTreeMap::new(),
             // Somebody may have left either key just before the first check.
             left: BTreeMap::from([(1, 0), (2, 0)]),
             killed: BTreeSet::new(),
@@ -153,26 +157,69 @@ impl State {
 
     /// The machine takes the key that the first app holds, as if from a secret, and says so: a write of the document under its
     /// lease, like every other. False while another has that, and if it is on record.
-    pub(crate) fn report(&mut self) -> bool {
-        let Some(machine) = &self.machine else { return false };
-        let (old, taken) = (machine.key, self.apps[0].key);
-        let is_leased = self.document.lease.is_some_and(|(_, expires)| expires > self.now);
-        if is_leased || (self.reported() == Some(taken) && old == taken) {
+    pub(crate) fn report(&mut self, by_a_person: bool) -> bool {
+        let Some(old) = self.machine.as_ref().map(|machine| machine.key) else { return false };
+        let taken = self.apps[0].key;
+        // Of a key that is on record alone a person says it.
+        let is_known = !by_a_person || self.is_on_record(taken);
+        if self.is_leased() || !is_known || (self.reported() == Some(taken) && old == taken) {
             return false;
         }
         if old != taken {
-            self.left.insert(old, self.now);
+            self.leave(old);
         }
         self.machine = Some(App { key: taken, excused: !self.works(taken) });
-        self.record_report(taken);
-        self.written += 1;
-        self.document.etag = self.written;
-        self.document.lease = None;
+        match by_a_person {
+            true => {
+                let (fingerprint, by) = (fingerprint(taken), "somebody".to_owned());
+                self.record(Event::Acknowledged { consumer: machine().id, fingerprint, by });
+            }
+            false => self.record_report(taken),
+        }
+        self.is_written();
         true
     }
 
+    /// A person says that the readers have left a key, which no app holds by the journal: a write like the one above.
+    pub(crate) fn acknowledge(&mut self, key_type: KeyType, is_right: bool) -> bool {
+        let key = self.keys[key_type];
+        let held = self.document.journal.keys().map(|keys| keys[key_type].held);
+        let is_left = matches!(held, Some(Held::Left(_) | Held::Unknown(_))) && !self.is_held(key);
+        let left = self.document.journal.readers_left(&app(0), &fingerprint(key));
+        // Said twice in one tick it says nothing more.
+        let is_said = left.is_some_and(|left| tick(left.at) == self.now);
+        if self.is_leased() || !is_left || !self.is_on_record(key) || is_said {
+            return false;
+        }
+        if is_right {
+            self.readers_left.insert(key, self.now);
+        }
+        let (fingerprint, by) = (fingerprint(key), "somebody".to_owned());
+        self.record(Event::ReadersAcknowledged { consumer: app(0), fingerprint, by });
+        self.is_written();
+        true
+    }
+
+    fn is_leased(&self) -> bool {
+        self.document.lease.is_some_and(|(_, expires)| expires > self.now)
+    }
+
+    fn is_on_record(&self, key: Id) -> bool {
+        let keys = self.document.journal.keys();
+        keys.is_some_and(|keys| keys.iter().any(|(_, record)| record.fingerprint == fingerprint(key)))
+    }
+
+    fn is_written(&mut self) {
+        self.written += 1;
+        self.document.etag = self.written;
+        self.document.lease = None;
+    }
+
     fn record_report(&mut self, key: Id) {
-        let event = Event::Reported { consumer: machine().id, fingerprint: fingerprint(key) };
+        self.record(Event::Reported { consumer: machine().id, fingerprint: fingerprint(key) });
+    }
+
+    fn record(&mut self, event: Event) {
         let at = self.time();
         if Arc::make_mut(&mut self.document.journal).apply(event, at).is_err() {
             self.breaks(Broken::Illegal);
@@ -264,7 +311,7 @@ impl State {
             if self.is_held(key) {
                 self.breaks(Broken::HeldRegenerated);
             }
-            if self.left.get(&key).is_some_and(|left| left + self.readers + GRACE > self.now) {
+            if self.left_by_readers(key).is_some_and(|left| left + GRACE > self.now) {
                 self.breaks(Broken::WithinGrace);
             }
         }
@@ -274,10 +321,22 @@ impl State {
         }
     }
 
+    /// When the last of those left a key who read it without being seen: as long as they may take after the last app, or sooner.
+    fn left_by_readers(&self, key: Id) -> Option<Tick> {
+        let at_last = *self.left.get(&key)? + self.readers;
+        Some(self.readers_left.get(&key).map_or(at_last, |sooner| (*sooner).min(at_last)))
+    }
+
+    /// Somebody leaves a key: readers have their time anew.
+    fn leave(&mut self, key: Id) {
+        self.left.insert(key, self.now);
+        self.readers_left.remove(&key);
+    }
+
     /// A worker writes a key into an app.
     pub(crate) fn put(&mut self, app: usize, key: Id) {
         let old = std::mem::replace(&mut self.apps[app].key, key);
-        self.left.insert(old, self.now);
+        self.leave(old);
         // That somebody outside was faster with the key that is just being handed out is not our doing.
         if self.killed.contains(&key) {
             self.apps[app].excused = true;
@@ -308,7 +367,9 @@ impl State {
         }
         let old = self.pending.as_ref().map(|pending| pending.old);
         let keys = self.keys;
-        self.left.retain(|id, _| *id == keys.primary || *id == keys.secondary || Some(*id) == old);
+        let is_there = |id: &Id| *id == keys.primary || *id == keys.secondary || Some(*id) == old;
+        self.left.retain(|id, _| is_there(id));
+        self.readers_left.retain(|id, _| is_there(id));
         let handed_out = self.workers.iter().flatten().flat_map(|session| session.keys_in_hand());
         let known: BTreeSet<Id> = handed_out.chain(self.holders().map(|holder| holder.key)).collect();
         self.killed.retain(|id| known.contains(id));
@@ -385,7 +446,7 @@ fn consumer(index: usize) -> ConsumerRef {
     ConsumerRef { app: app(index), section: Some(Section::AppSettings), name: "SignalR".into() }
 }
 
-fn app(index: usize) -> ConsumerId {
+pub(crate) fn app(index: usize) -> ConsumerId {
     AppId::new("s", "g", &format!("app-{index}"), None).into()
 }
 

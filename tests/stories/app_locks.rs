@@ -148,8 +148,14 @@ async fn the_lock_outlasts_a_write_of_which_nobody_knows_what_became() {
     assert_eq!(lock(&story).await["lease"]["holder"], "one for sr-one");
     let two = deployed_for(&story, 1, story.rekey());
     let reports = repair(&story, &two, "two", Duration::from_secs(25)).await;
-    assert!(reports[0].summary().contains("(one for sr-one)"), "{}", reports[0].summary());
-    story.clock.advance(LEASE);
+    let summary = reports[0].summary();
+    assert!(summary.contains("(one for sr-one) had no answer to a request"), "{summary}");
+    assert!(summary.contains("write the app settings of both. So nobody else writes until"), "{summary}");
+    // Until it cannot arrive any more: half of a lease from when it was given up.
+    story.clock.advance(LEASE / 2 - Duration::from_secs(28));
+    let reports = repair(&story, &two, "two", Duration::from_secs(1)).await;
+    assert!(reports[0].ending.is_failure(), "{reports:#?}");
+    story.clock.advance(Duration::from_secs(5));
     let reports = repair(&story, &two, "two", Duration::from_secs(25)).await;
     assert!(!reports[0].ending.is_failure(), "{reports:#?}");
     assert!(holds_valid_keys(&story));

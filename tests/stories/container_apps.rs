@@ -11,8 +11,11 @@ use embedded_azure::{
 };
 use rekey_core::intent::Intent;
 use rekey_core::model::KeyType;
+use rekey_core::plan::{Decision, WaitFor};
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::config::SecretConfig;
-use signalr_rekey::report::RunReport;
+use signalr_rekey::report::{Ending, RunReport};
 
 const STRING: &str = "{primary:sr-demo}";
 const API: &str = "chat-api";
@@ -226,6 +229,61 @@ async fn replicas_with_an_invalid_key_are_not_forgotten_when_their_secret_is_in_
     assert_eq!((story.refused(), story.sim.report().refused_unexplained), (refused, 0));
 }
 
+/// A run that dies between the restart and its look at who runs: when the replicas of before are gone, nobody waits for those
+/// that the restart made, of which no time tells that they were made with the new value. They are restarted once more.
+#[tokio::test]
+async fn what_a_dead_run_has_restarted_is_not_waited_for() {
+    let story = story(app(by_value())).await;
+    story.watch(DAY).await;
+    let restarts = story.requests("ContainerAppsRevisions_RestartRevision");
+    story.force("sr-demo", &[holds(&story, API).unwrap()]).unwrap();
+    let reports = story.run(Intent::check(), Duration::from_secs(27)).await;
+    assert!(reports[0].ending.is_failure(), "{}", told(&reports));
+    assert_eq!(story.requests("ContainerAppsRevisions_RestartRevision"), restarts + 1);
+    story.clock.advance(Duration::from_secs(20));
+    let reports = story.run(Intent::check(), 9 * MINUTE).await;
+    assert!(reports[0].ending.is_answered(), "{}", told(&reports));
+    assert!(reports[0].took < MINUTE, "{:?}", reports[0].took);
+    assert!(!told(&reports).contains("being replaced"), "{}", told(&reports));
+    assert_eq!(story.requests("ContainerAppsRevisions_RestartRevision"), restarts + 2);
+    let refused = story.refused();
+    story.watch(HOUR).await;
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (refused, 0));
+}
+
+/// The first run that sees it names the new replica, with what Azure says of it, and whoever is cut off by that: by a notice
+/// that has no time to wait, by one that has, and by those after it, for as long as the old replica is there.
+#[tokio::test]
+async fn a_new_replica_that_does_not_come_up_is_named_by_the_first_run_that_sees_it() {
+    for time in [MINUTE, 9 * MINUTE] {
+        let story = story(ContainerApp { replicas: 1, ..app(by_value()) }).await;
+        story.watch(DAY).await;
+        let held = holds(&story, API).unwrap();
+        story.sim.before("ContainerApps_Update", 1, |state| state.break_revision(API, None, true).unwrap());
+        story.force("sr-demo", &[held]).unwrap();
+        for run in 0..3 {
+            let reports = story.run(Intent::check(), time).await;
+            let (report, told) = (&reports[0], told(&reports));
+            assert!(report.ending.is_failure(), "{run}: {told}");
+            assert!(told.contains("(NotRunning: 0/1 containers are ready)"), "{run}: {told}");
+            let summary = report.summary();
+            let named = report.cut_off.iter().any(|who| who.app().is_some_and(|app| app.name() == API));
+            assert!(named && summary.contains("chat-api"), "{run}: {summary}");
+            assert!(!told.contains("too busy"), "{run}: {told}");
+            if run > 0 || time > MINUTE {
+                assert!(
+                    summary.contains("cut off") && summary.contains("waited for until"),
+                    "{run}: {summary}"
+                );
+            }
+        }
+        story.sim.with(|state| state.break_revision(API, None, false)).unwrap();
+        let reports = story.watch(HOUR).await;
+        assert!(reports[0].ending.is_answered(), "{}", told(&reports));
+        assert_eq!(story.sim.report().refused_unexplained, 0);
+    }
+}
+
 /// The old replicas stay, and with them their key.
 #[tokio::test]
 async fn replicas_that_do_not_come_up_keep_the_old_key_alive() {
@@ -278,6 +336,45 @@ async fn an_execution_that_runs_keeps_its_key_alive_until_it_ends() {
     let reports = story.watch(DAY).await;
     assert!(settled(&reports), "{}", told(&reports));
     assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
+    is_well(&story, JOB);
+}
+
+/// It is waited for by its name, and until a time that stays, whenever one looks; nobody says that its key is held by nobody.
+#[tokio::test]
+async fn the_wait_for_an_execution_names_it_and_its_end_stays() {
+    let mut world = with_a_job(1);
+    world.container_jobs[0].replica_timeout = Some(2 * 86_400);
+    let story = of(world, options()).await;
+    let began = story.clock.now();
+    let mut ends = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        let reports = story.tick().await;
+        let Ending::Decided(Decision::Waiting { reason, until }) = &reports[0].ending else {
+            story.clock.advance(10 * MINUTE);
+            continue;
+        };
+        if let WaitFor::Executions { who, .. } = reason {
+            let told = told(&reports);
+            assert!(told.contains(&who[0].name) && told.contains("of jobs/nightly (began at"), "{told}");
+            assert!(!told.contains("which no consumer holds"), "{told}");
+            assert_eq!(who[0].until, began + delta(2 * DAY + 10 * MINUTE));
+            ends.insert(*until);
+        }
+        story.clock.advance(20 * MINUTE);
+    }
+    let grace = story.config.instances[0].policy.grace;
+    assert_eq!(ends.into_iter().collect::<Vec<_>>(), [began + delta(2 * DAY + 10 * MINUTE + grace)]);
+    // One that goes on for longer is no time's: somebody has to look.
+    let reports = story.watch(2 * DAY).await;
+    assert!(
+        reports[0].ending.is_failure() && told(&reports).contains("replicaTimeout"),
+        "{}",
+        told(&reports)
+    );
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 0, "the key that it may run with is there");
+    story.sim.with(|state| state.end_execution(JOB, None, true)).unwrap();
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
     is_well(&story, JOB);
 }
 
@@ -459,6 +556,38 @@ async fn whatever_goes_wrong_once_is_done_again() {
             is_well(&story, API);
         }
     }
+}
+
+/// An update that fails once is made again by the same run. One that fails as the one before it did is for a person to see to,
+/// and the run says where to look, and that trying again may well help.
+#[tokio::test]
+async fn a_failed_update_is_made_again_and_told_when_it_goes_on() {
+    let once = story(app(by_value())).await;
+    once.watch(DAY).await;
+    once.force("sr-demo", &[holds(&once, API).unwrap()]).unwrap();
+    let before = once.requests("ContainerApps_Update");
+    once.sim.fault(Fault::new("ContainerApps_Update", FaultKind::OperationFailed).times(1));
+    let reports = once.run(Intent::check(), 9 * MINUTE).await;
+    assert!(reports[0].ending.is_answered(), "{}", told(&reports));
+    assert_eq!(once.requests("ContainerApps_Update"), before + 2);
+    let story = story(app(by_value())).await;
+    story.watch(DAY).await;
+    story.force("sr-demo", &[holds(&story, API).unwrap()]).unwrap();
+    let before = story.requests("ContainerApps_Update");
+    story.sim.fault(Fault::new("ContainerApps_Update", FaultKind::OperationFailed).times(3));
+    for tried in [2, 3] {
+        let reports = story.run(Intent::check(), 9 * MINUTE).await;
+        let told = told(&reports);
+        assert!(reports[0].ending.is_failure() && !told.contains("trying again will not help"), "{told}");
+        assert!(
+            told.contains("the update before it failed as well") && told.contains("az containerapp"),
+            "{told}"
+        );
+        assert_eq!(story.requests("ContainerApps_Update"), before + tried);
+    }
+    let reports = story.run(Intent::check(), 9 * MINUTE).await;
+    assert!(reports[0].ending.is_answered(), "{:?}", reports[0].lines());
+    assert_eq!(story.sim.report().refused_unexplained, 0);
 }
 
 /// A key in the template itself cannot be replaced without a new revision, which is for a person to make.

@@ -5,6 +5,7 @@
 
 mod app_configuration;
 mod app_locks;
+mod approval;
 #[path = "../common/mod.rs"]
 mod common;
 mod container_apps;
@@ -21,6 +22,7 @@ mod unfinished;
 mod unseen;
 mod values;
 mod vaults;
+mod waves;
 mod windows;
 
 use common::{Story, all_hold, settled};

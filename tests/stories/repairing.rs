@@ -17,7 +17,8 @@ use rekey_core::plan::CutOff;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::engine::{Engine, Order};
-use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
+use signalr_rekey::report::Ending;
+use signalr_rekey::store::{Draft, ETag, Found, Store, StoreError, Stored};
 
 #[tokio::test]
 async fn a_forced_regeneration_of_the_key_in_use_is_repaired_with_the_other() {
@@ -35,6 +36,37 @@ async fn a_forced_regeneration_of_the_key_in_use_is_repaired_with_the_other() {
     let outages: Vec<_> = report.instances["sr-demo"].apps.values().flat_map(|app| &app.outages).collect();
     assert!(!outages.is_empty() && outages.iter().all(|outage| !outage.open), "{outages:#?}");
     assert!(refused > 0 && story.refused() <= refused, "nobody is refused once it is repaired");
+}
+
+/// A run that is killed in the middle of a repair leaves its lease behind. The next run of the timer waits it out and repairs;
+/// one that has no time for that fails, and names who is cut off and until when the lease lasts.
+#[tokio::test]
+async fn a_dead_runs_lease_does_not_make_a_run_end_well_while_apps_are_cut_off() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let tick = || story.run(Intent::timer(), Duration::from_secs(20));
+    let leave_a_lease = async || {
+        let (store, clock) = (story.store.clone(), story.clock.clone());
+        let draft = Draft::read(store, clock, &story.config.instances[0].id, "dead").await.unwrap();
+        std::mem::forget(draft.take("dead").await.unwrap());
+    };
+    leave_a_lease().await;
+    let reports = tick().await;
+    assert!(matches!(&reports[0].ending, Ending::Busy { cut_off, .. } if cut_off.is_empty()), "{reports:#?}");
+    assert!(!reports[0].ending.is_failure(), "nobody is cut off");
+    story.force("sr-demo", &[SECONDARY]).unwrap();
+    let reports = tick().await;
+    let summary = reports[0].summary();
+    assert!(reports[0].ending.is_failure() && summary.contains("cut off"), "{summary}");
+    assert!(
+        summary.contains("chat-web") && summary.contains("another run (dead) has the lease"),
+        "{summary}"
+    );
+    assert_eq!(reports[0].cut_off.len(), CONSUMERS.len(), "{summary}");
+    let reports = story.run(Intent::timer(), 9 * MINUTE).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(all_hold(&story), PRIMARY);
+    assert!(reports[0].took < 3 * MINUTE, "{:?}", reports[0].took);
 }
 
 #[tokio::test]

@@ -85,7 +85,13 @@ impl Machines {
 
     async fn send_text(&self, body: &str) -> (u64, Value) {
         let url = "https://x/api/OnReport?code=FUNCTIONKEY";
-        let request = json!({ "Url": url, "Method": "POST", "Body": body });
+        let sent = self.sent(json!({ "Url": url, "Method": "POST", "Body": body })).await;
+        let body = serde_json::from_str(sent["body"].as_str().unwrap()).unwrap();
+        (sent["statusCode"].as_u64().unwrap(), body)
+    }
+
+    /// What the host is told to answer to a request.
+    async fn sent(&self, request: Value) -> Value {
         let envelope = json!({ "Data": { "req": request }, "Metadata": {} });
         let answer = reqwest::Client::new()
             .post(format!("http://{}/OnReport", self.address))
@@ -96,9 +102,7 @@ impl Machines {
             .unwrap();
         assert_eq!(answer.status(), 200, "the host takes all else for a fault of the function");
         let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        let sent = &answer["Outputs"]["res"];
-        let body = serde_json::from_str(sent["body"].as_str().unwrap()).unwrap();
-        (sent["statusCode"].as_u64().unwrap(), body)
+        answer["Outputs"]["res"].clone()
     }
 
     /// Takes the key that the apps have; the machine's agent finds it in a secret.
@@ -506,4 +510,54 @@ async fn a_report_is_seen_by_a_run_that_reads_no_app() {
     machines.key = Key::new("of another service");
     machines.report_of(IIS).await;
     assert_eq!(report(&machines.story.journal().await), None);
+}
+
+/// What is sent twice, or not by POST, is no report; and the answer names things as they are configured.
+#[tokio::test]
+async fn a_report_is_read_exactly_and_answered_by_the_names_of_the_configuration() {
+    let machines = Machines::reported().await;
+    let before = machines.document().await;
+    let body = machines.body(IIS).to_string();
+    let twice = body.replacen('{', "{\"name\":\"iis-02\",", 1);
+    let (status, said) = machines.send_text(&twice).await;
+    let error = said["error"].as_str().unwrap();
+    assert!(status == 400 && error.contains("name: it is there more than once"), "{status} {said}");
+    let sent = machines.sent(json!({ "Method": "GET", "Body": body })).await;
+    assert_eq!((&sent["statusCode"], &sent["headers"]["allow"]), (&json!(405), &json!("POST")), "{sent}");
+    assert_eq!(machines.document().await, before);
+    let other = json!({
+        "instance": machines.instance().to_uppercase(), "name": "IIS-01", "fingerprint": machines.key.fingerprint(),
+    });
+    let (status, said) = machines.send(&other).await;
+    assert_eq!(
+        (status, &said["instance"], &said["name"]),
+        (200, &json!(machines.instance()), &json!(IIS)),
+        "{said}"
+    );
+}
+
+/// A key that is compromised is said to be so also when who holds it is late; who is to be asked is named when he is cut off.
+#[tokio::test]
+async fn who_is_late_with_a_compromised_key_is_told_so_and_whom_to_ask_is_told_when_it_is_cut_off() {
+    let mut machines = Machines::of(&[external("manual:partner-gateway", HOUR)]).await;
+    machines.story.config.instances[0].policy.first_rotation = FirstRotation::WhenDue;
+    machines.report_of(GATEWAY).await;
+    machines.watch(HOUR).await;
+    machines.story.run(Intent::rotation(Cause::Compromised, None), Duration::from_secs(25)).await;
+    machines.until_asked().await;
+    let late = machines.watch(2 * HOUR).await.summary();
+    assert!(late.contains("late: ") && late.contains("key, which is compromised, stays valid"), "{late}");
+    assert!(late.contains("; owner Ada; https://tickets.example/7"), "{late}");
+    let events = machines.story.journal().await;
+    let history = signalr_rekey::report::text::journal::history(&events);
+    let awaited =
+        history.iter().any(|(_, told)| told.ends_with("are waited for: manual consumer partner-gateway"));
+    assert!(awaited, "{history:?}");
+    machines.story.force("sr-demo", &KeyType::ALL).unwrap();
+    let cut_off = machines.story.repair().await.pop().unwrap().summary();
+    let whom = "can give it another; owner Ada; https://tickets.example/7)";
+    assert!(
+        cut_off.contains("manual consumer partner-gateway (by what") && cut_off.contains(whom),
+        "{cut_off}"
+    );
 }

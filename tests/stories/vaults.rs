@@ -131,6 +131,38 @@ async fn a_pinned_reference_is_made_to_name_the_new_version() {
     assert_eq!(setting, pinned.replace(&first, &newest));
 }
 
+/// Somebody lets an app refer to another secret, which holds a valid key too. The version that the app was last made to fetch is
+/// one of the former: nobody waits for it, and nobody says that it is still to come.
+#[tokio::test]
+async fn a_reference_to_another_secret_is_not_compared_with_the_former() {
+    let mut world = world([NEWEST, BY_NAME]);
+    world.vaults[0].secrets.insert("other".to_owned(), Secret::new("{primary:sr-demo}"));
+    let mut story = Story::of(world, Options::default()).await;
+    for name in ["signalr", "other"] {
+        let id = format!("https://kv-demo.vault.azure.net/secrets/{name}").parse().unwrap();
+        let secret = SecretConfig { id, readers_within: HOUR, unused: false };
+        story.config.instances[0].vault_secrets.push(secret);
+    }
+    let setting = |name: &str| story.sim.with(|state| state.settings("web")).unwrap().get(name).cloned();
+    while setting("REKEY_REFRESHED").is_none() {
+        story.clock.advance(MINUTE);
+        story.tick().await;
+    }
+    let brought = story.sim.with(|state| state.secret_versions("kv-demo", "signalr")).unwrap().pop().unwrap();
+    let to = NEWEST.replace("signalr", "other");
+    story.sim.with(|state| state.edit_setting("web", SETTING, Some(&to))).unwrap();
+    for wait in [0, 1, 5] {
+        story.clock.advance(wait * MINUTE);
+        let reports = story.tick().await;
+        let told = format!("{:?} {}", reports[0].lines(), reports[0].summary());
+        assert!(!told.contains("not yet") && !told.contains(&brought), "{told}");
+        assert!(!told.contains("busy"), "{told}");
+    }
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
+}
+
 #[tokio::test]
 async fn the_key_that_was_left_lives_as_long_as_readers_that_nobody_sees() {
     for within in [HOUR, 24 * HOUR] {

@@ -77,7 +77,7 @@ async fn a_forced_regeneration_during_a_freeze_is_repaired_at_once() {
     let reports = story.watch(6 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     let today = story.clock.now().date_naive();
-    let freeze = format!("{today}..{} UTC", today + chrono::Days::new(60));
+    let freeze = format!("{today}..{} UTC", today + chrono::Days::new(50));
     story.config.instances[0].policy.freezes = vec![freeze.parse().unwrap()];
     story.force("sr-demo", &[KeyType::Secondary]).unwrap();
     story.clock.advance(2 * MINUTE);
@@ -103,7 +103,7 @@ async fn windows_that_never_open_block_the_rotation_and_not_the_repair() {
     story.config.instances[0].policy.freezes = vec![freeze.parse().unwrap()];
     let reports = story.watch(4 * HOUR).await;
     let blocked = |report: &RunReport| {
-        matches!(report.ending, Ending::Decided(Decision::Blocked(BlockedBy::NeverOpens)))
+        matches!(report.ending, Ending::Decided(Decision::Blocked(BlockedBy::NeverOpens { .. })))
             && report.ending.is_failure()
     };
     assert!(reports.iter().all(blocked), "{reports:#?}");

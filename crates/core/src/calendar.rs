@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
+use chrono::{
+    DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc, Weekday,
+};
 
 use self::zone::Zone;
 
@@ -40,8 +42,14 @@ pub struct Freeze {
     zone: Zone,
 }
 
-/// How far ahead an opening is looked for. What is farther away is as good as never.
+/// How far ahead the next change is looked for. A window opens in two weeks at the latest, if no freeze closes it.
 const AHEAD: i64 = 400;
+
+/// Three weeks in which no clock of the world is changed, from a Monday on, by which windows are measured.
+const MEASURED: (&str, TimeDelta) = ("2026-01-12T00:00:00Z", TimeDelta::days(21));
+
+/// The last year that a freeze may name. Times of later ones no longer fit into what is read and written of them.
+const LAST_YEAR: i32 = 9000;
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
@@ -58,9 +66,18 @@ impl<'a> Calendar<'a> {
         self.freezes.iter().find(|freeze| freeze.holds(at))
     }
 
-    /// When it opens next, or `now` if it is open; nothing if that is not within a year.
+    /// When it opens next, or `now` if it is open. That is told however far away it is.
     pub fn opens(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        if self.is_open(now) { Some(now) } else { self.changes(now).find(|at| self.is_open(*at)) }
+        let windows = Calendar { freezes: &[], ..*self };
+        let mut at = now;
+        // Each freeze is left behind once, and once more where a clock that is set back shows its last hour again.
+        for _ in 0..=2 * self.freezes.len() {
+            at =
+                if windows.is_open(at) { at } else { windows.changes(at).find(|at| windows.is_open(*at))? };
+            let Some(freeze) = self.frozen(at) else { return Some(at) };
+            at = freeze.thaws(at)?;
+        }
+        None
     }
 
     /// When it closes next, if it is open; nothing if that is not within a year.
@@ -69,14 +86,22 @@ impl<'a> Calendar<'a> {
         self.is_open(now).then(closes).flatten()
     }
 
-    /// The longest time for which a window stays open, and the longest between the beginnings of two, as the text of the
-    /// windows alone shows them; nothing without windows.
+    /// The longest time for which windows stay open, and the longest for which none is, as the text alone shows them: in weeks
+    /// in which no clock is changed; nothing without windows.
     pub fn longest(&self) -> Option<(TimeDelta, TimeDelta)> {
-        let longest = self.windows.iter().map(Window::lasts).max()?;
-        let begins: BTreeSet<TimeDelta> = self.windows.iter().flat_map(Window::begins).collect();
-        let next = begins.iter().skip(1).copied().chain(begins.first().map(|first| *first + A_WEEK));
-        let apart = begins.iter().zip(next).map(|(one, next)| next - *one).max()?;
-        Some((longest, apart))
+        let windows = Calendar { freezes: &[], ..*self };
+        let start: DateTime<Utc> = MEASURED.0.parse().ok().filter(|_| !self.windows.is_empty())?;
+        let end = start + MEASURED.1;
+        let (mut open, mut closed) = (TimeDelta::zero(), TimeDelta::zero());
+        let (mut since, mut is_open) = (start, windows.is_open(start));
+        for at in windows.changes(start).take_while(|at| *at < end).chain([end]) {
+            if at == end || windows.is_open(at) != is_open {
+                let longest = if is_open { &mut open } else { &mut closed };
+                *longest = (at - since).max(*longest);
+                (since, is_open) = (at, !is_open);
+            }
+        }
+        Some((open.min(A_WEEK), closed))
     }
 
     /// Every instant from now on at which it may open or close, one after the other.
@@ -108,30 +133,6 @@ impl Window {
         self.until <= self.from && self.until != NaiveTime::MIN
     }
 
-    /// How long it is open where no clock is changed. Windows of days one after the other that touch are one.
-    fn lasts(&self) -> TimeDelta {
-        let one = self.until - self.from;
-        let one = if one <= TimeDelta::zero() { one + TimeDelta::days(1) } else { one };
-        if one < TimeDelta::days(1) {
-            return one;
-        }
-        if self.days == [true; 7] {
-            return A_WEEK;
-        }
-        let twice = self.days.iter().chain(&self.days);
-        let (most, _) = twice.fold((0, 0), |(most, row), day| {
-            let row = if *day { row + 1 } else { 0 };
-            (most.max(row), row)
-        });
-        TimeDelta::days(most)
-    }
-
-    /// When in a week it begins, where no clock is changed.
-    fn begins(&self) -> impl Iterator<Item = TimeDelta> {
-        let of_day = |day| TimeDelta::days(day) + (self.from - NaiveTime::MIN);
-        (0..7).zip(self.days).filter(|(_, on)| *on).map(move |(day, _)| of_day(day))
-    }
-
     /// Every instant of the day that begins now at which it may open or close, and some besides.
     fn changes(&self, now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
         let today = self.zone.shows(now).date();
@@ -149,6 +150,11 @@ impl Freeze {
     fn holds(&self, at: DateTime<Utc>) -> bool {
         let day = self.zone.shows(at).date();
         (self.first..=self.last).contains(&day)
+    }
+
+    /// When it is over, if it is on.
+    fn thaws(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.changes().filter(|at| now < *at && !self.holds(*at)).min()
     }
 
     fn changes(&self) -> impl Iterator<Item = DateTime<Utc>> {
@@ -176,6 +182,16 @@ fn change_of_clock(zone: &Zone, day: NaiveDate) -> Option<DateTime<Utc>> {
         if offset(middle) == old { before = middle } else { after = middle }
     }
     Some(after)
+}
+
+/// When the clock of a zone shows a time, `2026-12-01T08:00 Europe/Berlin`; of two such instants the later. Nothing if it is
+/// no time, the zone is not known, or its clock does not show that time on that day.
+pub fn instant(text: &str) -> Option<DateTime<Utc>> {
+    let (time, zone) = text.trim().rsplit_once(char::is_whitespace)?;
+    let forms = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"];
+    let shown = forms.into_iter().find_map(|form| NaiveDateTime::parse_from_str(time.trim(), form).ok())?;
+    let near = (1..=LAST_YEAR).contains(&shown.year());
+    Zone::named(zone).filter(|_| near)?.instants(shown).last().copied()
 }
 
 /// What is wrong with the text of a window or a freeze.
@@ -216,6 +232,7 @@ impl FromStr for Freeze {
         let [days, zone] = parts[..] else { return Err(CalendarFault::Shape) };
         let (first, last) = days.split_once("..").unwrap_or((days, days));
         let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+        let day = |text: &str| day(text).filter(|day| (1..=LAST_YEAR).contains(&day.year()));
         let days = day(first).zip(day(last));
         let (first, last) = days.ok_or(CalendarFault::Days)?;
         let zone = Zone::named(zone).ok_or(CalendarFault::Zone)?;
@@ -376,25 +393,53 @@ mod tests {
         let alone = calendar(&[], &["2026-12-24 UTC"]);
         assert_eq!(alone.closes(at("2026-12-23T12:00")), Some(at("2026-12-24T00:00")));
         assert_eq!(alone.opens(at("2026-12-24T12:00")), Some(at("2026-12-25T00:00")));
-        let ever = calendar(&["Sat 02:00-03:00 UTC"], &["2026-01-01..2036-01-01 UTC"]);
-        assert_eq!(ever.opens(at("2026-12-24T12:00")), None);
+        let long = calendar(&["Sat 02:00-03:00 UTC"], &["2026-01-01..2036-01-01 UTC"]);
+        assert_eq!(
+            long.opens(at("2026-12-24T12:00")),
+            Some(at("2036-01-05T02:00")),
+            "ten years are told too"
+        );
+        let rows = ["2026-12-24..2027-12-01 UTC", "2027-12-02..2028-12-01 UTC", "2027-06-01..2029-01-01 UTC"];
+        assert_eq!(calendar(&[], &rows).opens(at("2026-12-24T12:00")), Some(at("2029-01-02T00:00")));
         assert_eq!(calendar(&[], &[]).opens(at("2026-12-24T12:00")), Some(at("2026-12-24T12:00")));
         assert_eq!(calendar(&[], &[]).closes(at("2026-12-24T12:00")), None);
     }
 
     #[test]
-    fn the_text_shows_how_long_a_window_lasts_and_how_far_apart_two_are() {
+    fn the_text_shows_how_long_windows_are_open_and_how_long_none_is() {
         let (hour, day) = (TimeDelta::hours(1), TimeDelta::days(1));
-        for (windows, lasts, apart) in [
-            (&["Sat,Sun 02:00-05:00 Europe/Berlin"][..], hour * 3, day * 6),
-            (&["Mon 22:00-04:00 UTC"], hour * 6, day * 7),
-            (&["daily 00:00-24:00 UTC"], day * 7, day),
-            (&["Sat-Sun 00:00-24:00 UTC"], day * 2, day * 6),
-            (&["Mon 01:00-02:00 UTC", "Thu 01:00-05:00 UTC"], hour * 4, day * 4),
+        let none = TimeDelta::zero();
+        for (windows, open, closed) in [
+            (&["Sat,Sun 02:00-05:00 Europe/Berlin"][..], hour * 3, day * 5 + hour * 21),
+            (&["Mon 22:00-04:00 UTC"], hour * 6, day * 6 + hour * 18),
+            (&["daily 00:00-24:00 UTC"], day * 7, none),
+            (&["daily 00:00-12:00 UTC", "daily 12:00-24:00 UTC"], day * 7, none),
+            (&["Sat-Sun 00:00-24:00 UTC"], day * 2, day * 5),
+            (&["Mon 01:00-02:00 UTC", "Thu 01:00-05:00 UTC"], hour * 4, day * 3 + hour * 20),
+            // Those that touch are one, whatever their zones: it is 03:00 in Berlin.
+            (&["daily 00:00-02:00 UTC", "daily 03:00-04:00 Europe/Berlin"], hour * 3, hour * 21),
+            // On one day a year it does not open; that the text alone does not show.
+            (&["Sun 02:00-03:00 Europe/Berlin"], hour, day * 6 + hour * 23),
         ] {
-            assert_eq!(calendar(windows, &[]).read().longest(), Some((lasts, apart)), "{windows:?}");
+            assert_eq!(calendar(windows, &[]).read().longest(), Some((open, closed)), "{windows:?}");
         }
         assert_eq!(calendar(&[], &[]).read().longest(), None);
+    }
+
+    #[test]
+    fn a_time_of_a_zone_is_an_instant() {
+        for (text, instant_of) in [
+            ("2026-12-01T08:00 Europe/Berlin", Some("2026-12-01T07:00")),
+            (" 2026-12-01 08:00:00 utc ", Some("2026-12-01T08:00")),
+            // The clock shows it twice, and not at all.
+            ("2026-10-25T02:30 Europe/Berlin", Some("2026-10-25T01:30")),
+            ("2026-03-29T02:30 Europe/Berlin", None),
+            ("2026-12-01T08:00 Berlin", None),
+            ("2026-12-01T08:00", None),
+            ("tomorrow Europe/Berlin", None),
+        ] {
+            assert_eq!(instant(text), instant_of.map(at), "{text}");
+        }
     }
 
     #[test]
@@ -427,6 +472,7 @@ mod tests {
             ("2026-12-20..2026-12-19 UTC", Ends),
             ("20.12.2026 UTC", Days),
             ("2026-02-30 UTC", Days),
+            ("2026-12-20..+20000-01-01 UTC", Days),
             ("2026-12-20 Europe/Atlantis", Zone),
         ] {
             assert_eq!(text.parse::<Freeze>(), Err(fault), "{text}");

@@ -14,7 +14,7 @@ pub use delivery::{Caution, Configured, Delivery, Fault, Foreseen, Oddity, deliv
 
 use crate::journal::{Held, Journal, KeyRecord, Origin};
 use crate::model::{ConsumerId, Fingerprint, PerKey};
-use crate::plan::{Agreement, Holding, Snapshot, agreement};
+use crate::plan::{Agreement, Approving, Holding, Snapshot, agreement};
 
 /// How long the event of a regeneration may take to reach us; most come within seconds, and those that were not taken at
 /// once again within minutes (docs: Event Grid message delivery and retry).
@@ -44,6 +44,8 @@ pub struct Intent {
     pub rotation: Option<RotationRequest>,
     /// When keys are going to be regenerated, as far as that was announced.
     pub deadlines: BTreeSet<DateTime<Utc>>,
+    /// The rotations that are said to be approved. They are put on record, and begun by the timer.
+    pub approvals: BTreeSet<Approving>,
 }
 
 /// Who wants something, and with that how a run may go about it.
@@ -108,6 +110,7 @@ impl Intent {
             everything: false,
             rotation: None,
             deadlines: BTreeSet::new(),
+            approvals: BTreeSet::new(),
         }
     }
 
@@ -147,9 +150,14 @@ impl Intent {
         Self { rotation: Some(RotationRequest { cause, since }), ..Self::of(Source::Notice) }
     }
 
+    /// A check of everything, by which a rotation that somebody approves is judged.
+    pub fn approval(approving: Approving) -> Self {
+        Self { approvals: BTreeSet::from([approving]), ..Self::check() }
+    }
+
     /// Takes in what another notice wants of the same service.
     pub fn merge(&mut self, other: Self) {
-        let Self { source: _, claim, consumers, everything, rotation, deadlines } = other;
+        let Self { source: _, claim, consumers, everything, rotation, deadlines, approvals } = other;
         self.claim = match (self.claim, claim) {
             (Some(one), Some(other)) => {
                 Some(Claim { happened: one.happened.zip(other.happened).map(|(one, other)| one.max(other)) })
@@ -160,6 +168,7 @@ impl Intent {
         self.everything |= everything;
         self.rotation = merged(self.rotation, rotation);
         self.deadlines.extend(deadlines);
+        self.approvals.extend(approvals);
     }
 
     /// Whether stale consumers are repaired, and nothing else is done.

@@ -16,8 +16,8 @@ pub use legal::Condition;
 use legal::conditions;
 use record::without_operation;
 pub use record::{
-    Entry, Event, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, ReadersLeft, Refusal, Report,
-    UNCHANGED, Watch,
+    AfterGate, Approval, Entry, Event, Failures, Gate, Held, HeldBack, InFlight, KeyRecord, Obstacle, Origin,
+    Pause, ReadersLeft, Refusal, Report, UNCHANGED, Watch, Wave,
 };
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
@@ -36,6 +36,13 @@ const FORMER: usize = 500;
 
 /// How many reports the history keeps. With a hundred machines they would push out what was done.
 const HISTORY_REPORTS: usize = 20;
+
+/// How many of them may be of one consumer: one that goes to and fro between two keys would push out the others'.
+const HISTORY_REPORTS_OF_ONE: usize = 4;
+
+/// How many of the events the history keeps that only tell of what was seen to come and go: who goes to and fro brings them about
+/// with each run, and they would push out what was done.
+const HISTORY_SIGHTS: usize = 40;
 
 /// How many times to watch are kept. Each is an announcement of another time, of which nobody has more than a few.
 pub const WATCHES: usize = 64;
@@ -80,6 +87,19 @@ pub struct Journal {
     /// What was last said of consumers that only others can change.
     #[serde(default)]
     reports: BTreeMap<ConsumerId, Report>,
+    /// The wave that was moved last, while both keys are those of then. Releases of before it was known refuse a document that
+    /// has one: they would move the others without regard to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wave: Option<Wave>,
+    /// The wave that is not moved, for something of it was not well before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held_back: Option<HeldBack>,
+    /// That rotations rest, and that one of them was approved. Releases of before they were known refuse a document that has
+    /// either: they would rotate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paused: Option<Pause>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approved: Option<Approval>,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
@@ -174,6 +194,26 @@ impl Journal {
         self.readers.get(consumer).filter(|left| left.fingerprint == *key)
     }
 
+    /// The wave that was moved last, while both keys are those of then.
+    pub fn wave(&self) -> Option<&Wave> {
+        self.wave.as_ref()
+    }
+
+    /// The wave that is not moved, for something of it was not well before.
+    pub fn held_back(&self) -> Option<&HeldBack> {
+        self.held_back.as_ref()
+    }
+
+    /// That rotations rest now, by a person's word.
+    pub fn paused(&self, now: DateTime<Utc>) -> Option<&Pause> {
+        self.paused.as_ref().filter(|pause| now < pause.until)
+    }
+
+    /// The rotation that was last approved, whatever became of it.
+    pub fn approved(&self) -> Option<&Approval> {
+        self.approved.as_ref()
+    }
+
     /// Regenerations in a row that came to nothing.
     pub fn failures(&self) -> Option<&Failures> {
         self.failures.as_ref()
@@ -188,7 +228,13 @@ impl Journal {
         });
         let asked = self.in_flight.iter().filter(|flight| flight.operation.is_some());
         let asked = asked.map(|flight| Obstacle::Operation { key_type: flight.key_type });
-        failures.chain(refused).chain(asked).collect()
+        let gate = self.wave.iter().filter_map(|wave| match &wave.gate {
+            Gate::Failed { detail, then: AfterGate::RollBack | AfterGate::Stop, .. } => {
+                Some(Obstacle::Gate { number: wave.number, detail })
+            }
+            _ => None,
+        });
+        failures.chain(refused).chain(asked).chain(gate).collect()
     }
 
     /// The latest events, oldest first.
@@ -214,6 +260,10 @@ impl Journal {
             Event::AppsSeen { .. } | Event::AppsBlurred { .. } | Event::Heard { .. } => false,
             Event::Reported { consumer, fingerprint } => {
                 self.report(consumer).is_none_or(|report| report.fingerprint != *fingerprint)
+            }
+            // Those who hold a wave back may say something else each time that they are asked.
+            Event::WaveHeldBack { number, .. } => {
+                self.held_back.as_ref().is_none_or(|known| known.number != *number)
             }
             _ => true,
         };
@@ -247,6 +297,12 @@ impl Journal {
             Event::Taken { key_type }
             | Event::RepointIntended { key_type }
             | Event::Repointed { key_type, .. } => {
+                if let (Event::Repointed { .. }, Some(wave)) = (event, &mut self.wave)
+                    && wave.to == *key_type
+                    && wave.gate == Gate::Open
+                {
+                    wave.moved = at;
+                }
                 self.change(*key_type, |key| (key.held, key.awaited) = (Held::Now, None));
             }
             Event::Left { key_type } => {
@@ -258,6 +314,10 @@ impl Journal {
                 self.requested = Some(at);
                 self.compromised = if *compromised { Some(at) } else { self.compromised };
                 self.noticed = if *noticed { Some(at) } else { self.noticed };
+                // Who asks for a rotation by hand has seen how it stands; and compromised keys wait for no gate.
+                if !noticed || *compromised {
+                    self.forget_gate();
+                }
             }
             Event::WatchAsked { from, until } => {
                 self.watches.retain(|watch| at < watch.until);
@@ -295,8 +355,40 @@ impl Journal {
                 let (fingerprint, by) = (fingerprint.clone(), by.clone());
                 self.readers.insert(consumer.clone(), ReadersLeft { fingerprint, at, by });
             }
-            Event::ExternalAwaited { key_type, awaited } => {
+            Event::ExternalAwaited { key_type, awaited, .. } => {
                 self.change(*key_type, |key| key.awaited = awaited.then_some(at));
+            }
+            Event::WaveIntended { number, key_type, apps } => {
+                let mut wave = self
+                    .wave
+                    .take()
+                    .filter(|wave| wave.gate == Gate::Open && wave.number == *number && wave.to == *key_type);
+                let wave = wave.get_or_insert_with(|| Wave {
+                    number: *number,
+                    to: *key_type,
+                    apps: BTreeSet::new(),
+                    moved: at,
+                    gate: Gate::Open,
+                });
+                wave.apps.extend(apps.iter().cloned());
+                (self.wave, self.held_back) = (Some(wave.clone()), None);
+            }
+            Event::WaveHeldBack { number, detail } => {
+                self.held_back = Some(HeldBack { number: *number, at, detail: detail.clone() });
+            }
+            Event::GatePassed { .. } => self.wave.iter_mut().for_each(|wave| wave.gate = Gate::Passed { at }),
+            Event::GateFailed { detail, then, .. } => {
+                let failed = Gate::Failed { at, detail: detail.clone(), then: *then };
+                self.wave.iter_mut().for_each(|wave| wave.gate = failed.clone());
+            }
+            Event::Paused { until, by, why } => {
+                let (by, why) = (by.clone(), why.clone());
+                self.paused = Some(Pause { at, until: *until, by, why });
+            }
+            Event::Resumed { .. } => self.paused = None,
+            Event::Approved { fingerprint, until, by, noticed: _ } => {
+                let (fingerprint, by) = (fingerprint.clone(), by.clone());
+                self.approved = Some(Approval { fingerprint, at, until: *until, by });
             }
         }
     }
@@ -333,8 +425,15 @@ impl Journal {
         self.replace(flight.key_type, KeyRecord { confirmed, ..made });
     }
 
+    /// Lets the waves go on after one that did not come back.
+    fn forget_gate(&mut self) {
+        self.held_back = None;
+        self.wave.take_if(|wave| matches!(wave.gate, Gate::Failed { .. }));
+    }
+
     fn unblock(&mut self) {
         self.failures = None;
+        self.forget_gate();
         // An operation that cannot be asked is asked no more. When it is over is known without it, no sooner.
         self.in_flight.iter_mut().for_each(|flight| flight.operation = None);
         self.keys.iter_mut().flat_map(PerKey::iter_mut).for_each(|record| record.refusal = None);
@@ -342,18 +441,29 @@ impl Journal {
 
     /// Drops the oldest events of which there are too many.
     fn forget(&mut self) {
-        let is_report = |entry: &Entry| matches!(entry.event, Event::Reported { .. });
-        let reports = self.history.iter().filter(|entry| is_report(entry)).count();
-        if reports > HISTORY_REPORTS
-            && let Some(oldest) = self.history.iter().position(is_report)
-        {
-            self.history.remove(oldest);
+        if let Some(Event::Reported { consumer, .. }) = self.history.back().map(|entry| entry.event.clone()) {
+            let is_of_it =
+                |event: &Event| matches!(event, Event::Reported { consumer: of, .. } if *of == consumer);
+            self.keep(HISTORY_REPORTS_OF_ONE, is_of_it);
         }
+        self.keep(HISTORY_REPORTS, |event| matches!(event, Event::Reported { .. }));
+        self.keep(HISTORY_SIGHTS, Event::is_sight);
         self.history.drain(..self.history.len().saturating_sub(HISTORY));
         let mut apps: usize = self.history.iter().map(|entry| entry.event.apps().len()).sum();
         while apps > HISTORY_APPS && self.history.len() > 1 {
             apps -= self.history.pop_front().map_or(0, |entry| entry.event.apps().len());
         }
+    }
+
+    /// Keeps the latest of some events.
+    fn keep(&mut self, most: usize, is_meant: impl Fn(&Event) -> bool) {
+        let meant = self.history.iter().filter(|entry| is_meant(&entry.event)).count();
+        let mut surplus = meant.saturating_sub(most);
+        self.history.retain(|entry| {
+            let goes = surplus > 0 && is_meant(&entry.event);
+            surplus -= usize::from(goes);
+            !goes
+        });
     }
 
     /// Every time that is on record.
@@ -366,7 +476,11 @@ impl Journal {
         let watches = self.watches.iter().flat_map(|watch| [watch.from, watch.until]);
         let reports = self.reports.values().flat_map(|report| [report.since, report.at]);
         let readers = self.readers.values().map(|left| left.at);
-        let others = reports.chain(readers);
+        let waves = self.wave.iter().flat_map(|wave| [Some(wave.moved), wave.decided()]).flatten();
+        let held_back = self.held_back.iter().map(|held_back| held_back.at);
+        let paused = self.paused.iter().flat_map(|pause| [pause.at, pause.until]);
+        let approved = self.approved.iter().flat_map(|approval| [approval.at, approval.until]);
+        let others = reports.chain(readers).chain(waves).chain(held_back).chain(paused).chain(approved);
         of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history).chain(others)
     }
 
@@ -402,7 +516,9 @@ impl Journal {
         let before = keys[key_type].fingerprint.clone();
         change(&mut keys[key_type]);
         if keys[key_type].fingerprint != before {
+            (self.wave, self.held_back) = (None, None);
             self.readers.retain(|_, left| left.fingerprint != before);
+            self.approved.take_if(|approval| approval.fingerprint == before);
             self.former.push_back(before);
             self.former.drain(..self.former.len().saturating_sub(FORMER));
         }

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 pub use read::{Malformed, Misread, read};
 
 use crate::model::{AppId, KeyType, PerKey, ServiceId, likest};
+use crate::plan::Approving;
 
 /// What we read of an event. Its data also holds the claims of whoever acted; those are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,6 +50,10 @@ pub struct Bridge {
     pub instance: Option<String>,
     /// `data.keyTypes`: which keys; both if it is missing.
     pub key_types: Option<Vec<String>>,
+    /// `data.key`: the fingerprint of the key that the rotation replaces which is approved.
+    pub key: Option<String>,
+    /// `data.by`: who approves it.
+    pub by: Option<String>,
     /// `data.deadline`: when the keys will be regenerated; UTC if it has no offset.
     pub deadline: Option<String>,
     /// What else `data` has: the names of its members.
@@ -89,6 +94,8 @@ pub enum Notice {
     },
     /// The keys of a service are in strange hands.
     Compromised { instance: ServiceId },
+    /// A rotation is approved.
+    Approved { instance: ServiceId, approving: Approving },
     /// It calls for nothing.
     Ignored(Ignored),
     /// It is one of our own bridge's and cannot be understood.
@@ -119,6 +126,12 @@ pub enum BridgeFault {
     NoKeyTypes,
     /// A deadline that is no time.
     NotATime,
+    /// An approval that does not say of which key, or of none that can be.
+    NoKey,
+    /// An approval that does not say who gives it, on one short line.
+    NoName,
+    /// An approval without a time, which could be sent again for ever.
+    NoTime,
 }
 
 /// Why an event calls for nothing.
@@ -135,6 +148,12 @@ const REGENERATE: &str = "microsoft.signalrservice/signalr/regeneratekey/action"
 
 /// How the types of our own bridge begin, in lower case.
 const BRIDGE: &str = "signalrrekey.";
+
+/// What is behind that in the type of an approval.
+const APPROVED: &str = "rotationapproved";
+
+/// What the data of the others may have, the one that is most missed first.
+const ANNOUNCES: [&str; 3] = ["deadline", "keyTypes", "instance"];
 
 /// Says what an event means. Types, operations and resource ids compare without regard to case, for Azure mixes it. Alerts
 /// mean the same with the common alert schema and without it.
@@ -154,7 +173,8 @@ const BRIDGE: &str = "signalrrekey.";
 /// | any other alert, with an instance among its targets | [`InstanceChanged`](Notice::InstanceChanged) |
 /// | `SignalRRekey.RegenerationAnnounced`, data `{instance, keyTypes?, deadline?}` | [`Announced`](Notice::Announced) |
 /// | `SignalRRekey.KeysExposed`, data `{instance}` | [`Compromised`](Notice::Compromised) |
-/// | one of these two that names no service, or keys or a deadline that are none; an announcement with another member in its data, which may be meant for one of these; another `SignalRRekey.…`, or a type that ends like one of ours | [`Unreadable`](Notice::Unreadable) |
+/// | `SignalRRekey.RotationApproved`, data `{instance, key, by}` | [`Approved`](Notice::Approved) |
+/// | one of these that names no service, or keys or a deadline that are none; an approval without key, name or time; an announcement or approval with another member in its data, which may be meant for one of these; another `SignalRRekey.…`, or a type that ends like one of ours | [`Unreadable`](Notice::Unreadable) |
 /// | everything else | [`Ignored::Unrelated`] |
 pub fn classify(event: &Event) -> Notice {
     if let Some(said) = &event.alert {
@@ -162,7 +182,7 @@ pub fn classify(event: &Event) -> Notice {
     }
     let kind = event.kind.to_lowercase();
     if let Some(bridged) = kind.strip_prefix(BRIDGE) {
-        return bridge(bridged, &event.bridge).unwrap_or_else(|fault| Notice::Unreadable { fault });
+        return bridge(bridged, event).unwrap_or_else(|fault| Notice::Unreadable { fault });
     }
     match kind.as_str() {
         "microsoft.resources.resourceactionsuccess" => action(event),
@@ -178,7 +198,11 @@ pub fn classify(event: &Event) -> Notice {
         | "microsoft.resourcenotifications.resources.deleted" => changed(event),
         "microsoft.web.appupdated" | "microsoft.web.slotswapcompleted" => changed(event),
         // A slip of the pen in a report of a leak must not pass for somebody else's event.
-        other if [".keysexposed", ".regenerationannounced"].iter().any(|ours| other.ends_with(ours)) => {
+        other
+            if [".keysexposed", ".regenerationannounced", ".rotationapproved"]
+                .iter()
+                .any(|ours| other.ends_with(ours)) =>
+        {
             Notice::Unreadable { fault: BridgeFault::AlmostOurs }
         }
         other if other.starts_with("microsoft.resources.") => Notice::Ignored(Ignored::OtherAction),
@@ -227,7 +251,9 @@ fn alert(event: &Event, said: &Alert) -> Notice {
     Notice::ServiceHealth { signalr: said.names_signalr, subscriptions }
 }
 
-fn bridge(kind: &str, data: &Bridge) -> Result<Notice, BridgeFault> {
+fn bridge(kind: &str, event: &Event) -> Result<Notice, BridgeFault> {
+    let data = &event.bridge;
+    let meant = |data| meant(data, if kind == APPROVED { read::APPROVALS } else { ANNOUNCES });
     let instance = || {
         let named = data.instance.as_deref();
         let named = named.ok_or_else(|| meant(data).unwrap_or(BridgeFault::NoInstance))?;
@@ -243,14 +269,33 @@ fn bridge(kind: &str, data: &Bridge) -> Result<Notice, BridgeFault> {
             keys: announced(data.key_types.as_deref())?,
             deadline: data.deadline.as_deref().map(deadline).transpose()?,
         }),
+        APPROVED if !data.others.is_empty() => Err(meant(data).unwrap_or(BridgeFault::UnknownMember)),
+        APPROVED => Ok(Notice::Approved {
+            instance: instance()?,
+            approving: Approving {
+                key: data.key.as_deref().and_then(|key| key.parse().ok()).ok_or(BridgeFault::NoKey)?,
+                by: data.by.as_deref().and_then(name_of_person).ok_or(BridgeFault::NoName)?,
+                at: event.time.ok_or(BridgeFault::NoTime)?,
+            },
+        }),
         "keysexposed" => Ok(Notice::Compromised { instance: instance()? }),
         _ => Err(BridgeFault::UnknownType),
     }
 }
 
+/// The longest name of a person that is put on record.
+const LONGEST_NAME: usize = 100;
+
+/// The name of a person, on one line; nothing if it is none that can be put on record.
+pub fn name_of_person(text: &str) -> Option<String> {
+    let name = text.trim();
+    let is_name = !name.is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
+    is_name.then(|| name.to_owned())
+}
+
 /// Which member a misspelt one is meant for. What was written is not repeated.
-fn meant(data: &Bridge) -> Option<BridgeFault> {
-    let candidates = || ["deadline", "keyTypes", "instance"].map(|name| (name.to_owned(), name)).into_iter();
+fn meant(data: &Bridge, known: [&'static str; 3]) -> Option<BridgeFault> {
+    let candidates = || known.map(|name| (name.to_owned(), name)).into_iter();
     let meant = data.others.iter().find_map(|other| likest(other, candidates()));
     meant.map(BridgeFault::Misspelt)
 }

@@ -8,23 +8,27 @@ mod announced;
 mod assess;
 mod external;
 mod forecast;
+mod held;
 mod quiet;
 mod reconcile;
 mod safety;
 mod snapshot;
 mod step;
+mod waves;
 
 pub use announced::Announced;
 pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
-pub use forecast::{Forecast, Foreseen, forecast};
+pub use forecast::{Forecast, Foreseen, forecast, takes};
+pub use held::{Approving, Asks, Heeded, approves, asks, due_next};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
 pub use snapshot::{
-    Consumer, ConsumerRef, CutOff, External, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
-    Whereabouts,
+    Consumer, ConsumerRef, CutOff, Execution, External, Holding, ReferenceFault, SettingFault, Snapshot,
+    Unknown, Whereabouts,
 };
-pub use step::{Awaited, BlockedBy, Decision, Step, WaitFor};
+pub use step::{Awaited, BlockedBy, Decision, Due, Part, Step, WaitFor, WavesDiffer};
+pub use waves::{WaveOrder, after_gate, not_seen_with, wave_begun};
 
 use chrono::{DateTime, Utc};
 
@@ -36,14 +40,16 @@ use crate::time::delta;
 /// Decides the next step of a service. The first rule that matches wins:
 ///
 /// 1. a consumer is stale: repoint it, never waiting for anything first;
-/// 2. a regeneration is in flight: follow it to its end;
+/// 2. a regeneration is in flight: follow it to its end; and then what becomes of the wave that was moved last: ask how it
+///    is, once it had time, and move it back, or no other, if it is not well;
 /// 3. due, and consumers hold both keys: repoint the holders of the older key to the newer, and wait for those of them whom
 ///    only others can change;
 /// 4. due, and the standby key is fresh and verified: repoint all to it, and wait likewise;
 /// 5. due, and it is fresh but not verified: verify it;
 /// 6. due, and it is not fresh: regenerate it, once the grace since it was held is over;
-///    Rules 3, 4 and 6 move consumers that work, and wait for a window, unless the keys are compromised or a regeneration is
-///    announced for a time before the next;
+///    Rules 3, 4 and 6 move consumers that work, and wait for the end of a pause, for an approval where one is required, and
+///    for a window, unless the keys are compromised or a regeneration is announced for a time before that. Of those whom rules
+///    3 and 4 move, a step moves the first wave alone;
 /// 7. the standby key was left under our watch, or was reported as compromised, and its grace is over: regenerate it, so that
 ///    it dies;
 /// 8. otherwise settled, if everything was seen. Where something stays out of sight it is blocked, whatever there is to
@@ -58,7 +64,8 @@ pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: Date
         return Decision::Blocked(BlockedBy::JournalDisagrees);
     };
     let view = View { snapshot, journal, keys, policy, now };
-    view.unless_unseen(view.repair().or_else(|| view.follow()).unwrap_or_else(|| view.rotate()))
+    let first = view.repair().or_else(|| view.follow()).or_else(|| view.gate());
+    view.unless_unseen(first.unwrap_or_else(|| view.or_report(view.rotate())))
 }
 
 /// All that a decision depends on.
@@ -74,7 +81,8 @@ impl View<'_> {
     fn repair(&self) -> Option<Decision> {
         let consumers = self.snapshot.stale();
         let to = self.repairing_key();
-        (!consumers.is_empty()).then_some(Decision::Do(Step::Repoint { to, consumers, repair: true }))
+        let part = Part::All;
+        (!consumers.is_empty()).then_some(Decision::Do(Step::Repoint { to, consumers, repair: true, part }))
     }
 
     fn follow(&self) -> Option<Decision> {
@@ -95,59 +103,43 @@ impl View<'_> {
                 None => self.retire(active.other()).unwrap_or_else(|| self.settled()),
             },
             _ if KeyType::ALL.into_iter().any(|key_type| self.due_since(key_type).is_some()) => {
-                self.in_window(self.unite())
+                self.in_waves(self.unless_held(self.unite()))
             }
             _ => self.settled(),
         }
     }
 
     fn unite(&self) -> Decision {
+        let newer = self.newer();
+        self.verify(newer).unwrap_or_else(|| self.move_to(newer))
+    }
+
+    /// The key that consumers who hold both are united on.
+    fn newer(&self) -> KeyType {
         let count = |key_type| self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
         // Of two that are equally old the one whose holders we cannot move: the others are moved sooner than a person is asked.
         let rank = |key_type: KeyType| {
             (self.keys[key_type].created, self.snapshot.count_external(key_type), count(key_type))
         };
         let (primary, secondary) = (KeyType::Primary, KeyType::Secondary);
-        let newer = if rank(secondary) > rank(primary) { secondary } else { primary };
-        self.verify(newer).unwrap_or_else(|| self.move_to(newer))
+        if rank(secondary) > rank(primary) { secondary } else { primary }
     }
 
     fn replace(&self, active: KeyType, due_since: DateTime<Utc>) -> Decision {
         let standby = active.other();
         if self.is_fresh(standby, due_since) {
-            self.verify(standby).unwrap_or_else(|| self.in_window(self.move_to(standby)))
-        } else if self.was_left(standby) || self.is_compromised(standby) {
-            // It dies in any case, and whoever comes after it may be given to consumers later.
-            self.regenerate(standby, self.released(standby))
+            self.verify(standby).unwrap_or_else(|| self.in_waves(self.unless_held(self.move_to(standby))))
         } else {
-            self.in_window(self.regenerate(standby, self.released(standby)))
+            let decision = self.regenerate(standby, self.released(standby));
+            // It dies in any case, and whoever comes after it may be given to consumers later.
+            let dies = self.was_left(standby) || self.is_compromised(standby);
+            let acts = matches!(decision, Decision::Do(_));
+            if dies && acts { decision } else { self.unless_held(decision) }
         }
     }
 
     fn was_left(&self, key_type: KeyType) -> bool {
         matches!(self.keys[key_type].held, Held::Left(_))
-    }
-
-    /// What may be done inside a window alone waits for one, unless whoever waits is cut off before: the keys are compromised,
-    /// or a regeneration is announced for a time before the window.
-    fn in_window(&self, decision: Decision) -> Decision {
-        let moves = matches!(decision, Decision::Do(Step::Repoint { .. } | Step::Regenerate(_)));
-        let calendar = self.policy.calendar();
-        let is_urgent = |opens: Option<DateTime<Utc>>| {
-            let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
-            let announced = announced::ahead(self.journal, self.now);
-            held.into_iter().any(|key_type| self.is_compromised(key_type))
-                || announced.into_iter().any(|at| opens.is_none_or(|opens| at <= opens))
-        };
-        if !moves || calendar.is_open(self.now) {
-            return decision;
-        }
-        let reason = if calendar.frozen(self.now).is_some() { WaitFor::Freeze } else { WaitFor::Window };
-        match calendar.opens(self.now) {
-            opens if is_urgent(opens) => decision,
-            Some(until) => Decision::Waiting { reason, until },
-            None => Decision::Blocked(BlockedBy::NeverOpens),
-        }
     }
 
     /// Rule 4, and the end of rule 3.
@@ -158,7 +150,7 @@ impl View<'_> {
         }
         self.unless_unknown(
             |unknown| !unknown.is_of_missing(),
-            Step::Repoint { to, consumers, repair: false },
+            Step::Repoint { to, consumers, repair: false, part: Part::All },
         )
     }
 
@@ -213,7 +205,11 @@ impl View<'_> {
             return Decision::Blocked(self.unknown().unwrap_or(BlockedBy::JournalDisagrees));
         };
         if released > self.now {
-            return Decision::Waiting { reason: WaitFor::Grace(key_type), until: released };
+            let who = self.executions_until(key_type, released);
+            let is_left = who.is_empty();
+            let reason =
+                if is_left { WaitFor::Grace(key_type) } else { WaitFor::Executions { key_type, who } };
+            return Decision::Waiting { reason, until: released };
         }
         if let Some(failures) = self.journal.failures() {
             let until = failures.at + safety::back_off(failures.count);
@@ -250,7 +246,10 @@ impl View<'_> {
     fn unless_unseen(&self, decision: Decision) -> Decision {
         let said = match decision {
             Decision::Settled { .. } => true,
-            Decision::Waiting { .. } => self.snapshot.unknown.iter().any(Unknown::lasts),
+            Decision::Waiting { .. }
+            | Decision::Blocked(BlockedBy::NeverOpens { .. } | BlockedBy::NotApproved(_)) => {
+                self.snapshot.unknown.iter().any(Unknown::lasts)
+            }
             Decision::Do(_) | Decision::Blocked(_) => false,
         };
         self.unknown().filter(|_| said).map_or(decision, Decision::Blocked)

@@ -1,8 +1,10 @@
 //! How carefully the keys of a service are rotated: what the operator decides, as values.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::calendar::{Calendar, Freeze, Window};
+use crate::model::ConsumerId;
 
 /// How carefully the keys of a service are rotated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +30,25 @@ pub struct Policy {
     pub windows: Vec<Window>,
     /// Days on which the windows stay closed.
     pub freezes: Vec<Freeze>,
+    /// Whether a person has to approve a rotation before it begins.
+    pub approval: ApprovalPolicy,
     /// The time over which services that become due together are spread.
     pub spread: Duration,
     /// How much of it is this service's: a key in use is due so much later.
     pub due_later: Duration,
+    /// How long it rests between two waves, from when the gate of the first has passed.
+    pub pause_between_waves: Duration,
+    /// How many apps are restarted in one step; all of a wave, if it is none.
+    pub restarts_at_once: u32,
+    /// How long after the last write of a step its gate begins: until then an app may still run with the old key, and answer.
+    pub gate_after: Duration,
+    /// How long a gate waits for what it asks about.
+    pub settle_within: Duration,
+    pub on_unhealthy: OnUnhealthy,
+    /// In which wave consumers are moved that do not have the wave of their kind.
+    pub waves: BTreeMap<ConsumerId, u32>,
+    /// The consumers that have a URL which tells how they are.
+    pub watched: BTreeSet<ConsumerId>,
 }
 
 impl Policy {
@@ -66,8 +83,18 @@ impl Default for Policy {
             full_check_every: Duration::from_secs(3600),
             windows: vec![],
             freezes: vec![],
+            approval: ApprovalPolicy::None,
             spread: Duration::ZERO,
             due_later: Duration::ZERO,
+            pause_between_waves: Duration::ZERO,
+            restarts_at_once: 0,
+            // App Service begins to restart an app within seconds of the write, and says nothing of it.
+            gate_after: Duration::from_secs(60),
+            // App Service gives up on an app that does not start within 230 s; the rest is for one that has to warm up.
+            settle_within: Duration::from_secs(5 * 60),
+            on_unhealthy: OnUnhealthy::RollBack,
+            waves: BTreeMap::new(),
+            watched: BTreeSet::new(),
         }
     }
 }
@@ -81,6 +108,13 @@ pub enum Verify {
     ControlPlane,
 }
 
+/// Whether a person has to approve a rotation before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApprovalPolicy {
+    None,
+    Required,
+}
+
 /// When a service that was never seen before is first rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstRotation {
@@ -88,4 +122,13 @@ pub enum FirstRotation {
     Now,
     /// Once it has been watched for `rotate_every`.
     WhenDue,
+}
+
+/// What is done with a wave that does not come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnhealthy {
+    /// It gets the key back that it had, and nothing more is done until a person says so.
+    RollBack,
+    /// It keeps the new key, and likewise.
+    Stop,
 }

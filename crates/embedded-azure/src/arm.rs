@@ -3,6 +3,7 @@
 pub(crate) mod containers;
 pub(crate) mod directory;
 pub(crate) mod references;
+pub(crate) mod resources;
 pub(crate) mod signalr;
 pub(crate) mod static_sites;
 pub(crate) mod web;

@@ -84,6 +84,11 @@ impl Identity {
         format!("'{}' with object id '{}'", self.client, self.principal)
     }
 
+    /// The caller's object id.
+    pub(crate) fn object(&self) -> &str {
+        &self.principal
+    }
+
     /// The same in the words of a vault.
     pub(crate) fn describe_to_a_vault(&self) -> String {
         format!("appid={};oid={};iss=https://sts.windows.net/{}/", self.client, self.principal, self.tenant)

@@ -17,7 +17,7 @@
 //! what a process signs with (`sdk`), what is accepted, and its ids and keys are all its own.
 //!
 //! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else); Key Vault by its secrets,
-//! App Configuration by its key-values, without history and snapshots, and no vault or store can be made or seen through ARM;
+//! App Configuration by its key-values, without history and snapshots, and no vault or store can be made or changed through ARM;
 //! replicas by their list alone, swaps and network rules, but for the firewalls of vaults and stores, not at all.
 
 mod access;
@@ -95,6 +95,7 @@ pub use self::state::State;
 pub use self::tls::TlsError;
 pub use self::traffic::{Outage, Tally};
 pub use self::world::app_configurations::{AccessKey, AppConfiguration, KeyValue, Read};
+pub use self::world::connectors::Connector;
 pub use self::world::containers::{
     ContainerApp, ContainerJob, ContainerSecret, OlderRevision, RevisionsMode,
 };

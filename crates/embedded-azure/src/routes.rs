@@ -67,6 +67,7 @@ macro_rules! site {
 }
 
 mod containers;
+mod resources;
 mod static_sites;
 
 const fn arm(
@@ -313,7 +314,7 @@ pub(crate) fn find_of_vault(method: &Method, path: &str) -> Found {
 
 /// What Azure Resource Manager and the token endpoints are asked.
 fn of_arm() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().chain(containers::ROUTES).chain(static_sites::ROUTES)
+    ROUTES.iter().chain(containers::ROUTES).chain(static_sites::ROUTES).chain(resources::ROUTES)
 }
 
 /// Looks a request to an App Configuration store up.

@@ -25,6 +25,8 @@ pub(crate) struct Service {
     domains: Vec<String>,
     /// The regions of its replicas.
     pub(crate) replicas: Vec<String>,
+    /// Its service mode.
+    pub(crate) mode: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) deleted: bool,
     /// How many keys were replaced because ARM was asked to.
@@ -119,6 +121,7 @@ impl Service {
             disable_local_auth: spec.disable_local_auth,
             domains: spec.domains.iter().map(|domain| domain.to_lowercase()).collect(),
             replicas: spec.replicas.clone(),
+            mode: if spec.mode.is_empty() { "Default".into() } else { spec.mode.clone() },
             tags: spec.tags.clone(),
             deleted: false,
             regenerations: 0,

@@ -35,6 +35,7 @@ use crate::service::{Operation, Service, Status};
 use crate::static_sites::StaticSite;
 use crate::stores::Store;
 use crate::vaults::Vault;
+use crate::world::connectors::Link;
 use crate::world::{InitialApp, UpdateStrategy, World, WorldError};
 
 /// The embedded Azure as it stands. Tests reach it through `EmbeddedAzure::with`, and hooks are handed it.
@@ -63,6 +64,8 @@ pub struct State {
     pub(crate) denials: Vec<Denial>,
     /// What stands at which scope.
     pub(crate) barriers: Vec<Barrier>,
+    /// What Service Connector linked.
+    pub(crate) links: Vec<Link>,
     pub(crate) vaults: Vec<Vault>,
     /// By how many seconds their clocks are fast.
     pub(crate) vaults_are_fast_by: i64,
@@ -158,6 +161,7 @@ impl State {
             ids,
             denials: world.denials.clone(),
             barriers: world.barriers.clone(),
+            links: world.links(),
             vaults,
             vaults_are_fast_by: 0,
             stores,

@@ -3,6 +3,7 @@
 pub(crate) mod app_configurations;
 mod chat;
 mod check;
+pub(crate) mod connectors;
 pub(crate) mod containers;
 mod holders;
 pub(crate) mod static_sites;
@@ -18,6 +19,7 @@ use crate::ids::{AppId, ServiceId, StoreId, VaultId};
 use crate::placeholders::{NoSuchService, Placeholders, fill, names};
 use crate::roles::Denial;
 use crate::world::app_configurations::{AppConfiguration, Read};
+use crate::world::connectors::Connector;
 use crate::world::containers::{ContainerApp, ContainerJob};
 use crate::world::holders::lists;
 use crate::world::static_sites::StaticWebApp;
@@ -64,6 +66,9 @@ pub struct World {
     /// What else stands in the caller's way: locks, policies …
     #[serde(default)]
     pub barriers: Vec<Barrier>,
+    /// What Service Connector linked.
+    #[serde(default)]
+    pub connectors: Vec<Connector>,
 }
 
 /// One Azure SignalR Service.
@@ -84,6 +89,9 @@ pub struct SignalR {
     /// Whether access keys are refused altogether.
     #[serde(default)]
     pub disable_local_auth: bool,
+    /// Its service mode (swagger: FeatureFlags, `ServiceMode`): `Default`, if nothing is said, `Serverless` or `Classic`.
+    #[serde(default)]
+    pub mode: String,
     /// The regions of its replicas.
     #[serde(default)]
     pub replicas: Vec<String>,

@@ -26,15 +26,26 @@ pub struct Permission {
     pub actions: Vec<String>,
     /// Patterns of the actions that it does not grant after all. What another entry grants stays granted.
     pub not_actions: Vec<String>,
+    /// The same of what is done with the data in a resource.
+    pub data_actions: Vec<String>,
+    pub not_data_actions: Vec<String>,
 }
 
 impl Permission {
     /// Whether these entries together grant an action (docs: Understand Azure role definitions): one has a pattern in
     /// `actions` that fits, and none in its own `notActions`.
     pub fn grant(entries: &[Self], action: &str) -> bool {
-        let fits = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
-        entries.iter().any(|entry| fits(&entry.actions) && !fits(&entry.not_actions))
+        entries.iter().any(|entry| fit(&entry.actions, action) && !fit(&entry.not_actions, action))
     }
+
+    /// The same of a data action: what grants actions grants none of these.
+    pub fn grant_data(entries: &[Self], action: &str) -> bool {
+        entries.iter().any(|entry| fit(&entry.data_actions, action) && !fit(&entry.not_data_actions, action))
+    }
+}
+
+fn fit(patterns: &[String], action: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, action))
 }
 
 /// Whether a pattern of actions fits an action: `*` stands for any characters, slashes too, and case does not matter
@@ -112,7 +123,7 @@ mod tests {
 
     fn entry(actions: &[&str], not_actions: &[&str]) -> Permission {
         let own = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect();
-        Permission { actions: own(actions), not_actions: own(not_actions) }
+        Permission { actions: own(actions), not_actions: own(not_actions), ..Permission::default() }
     }
 
     #[test]
@@ -200,6 +211,10 @@ mod tests {
         // The swagger's example GetResourcePermissions.
         let body =
             r#"{"actions":["action"],"notActions":[],"dataActions":["dataAction"],"notDataActions":[]}"#;
-        assert_eq!(serde_json::from_str::<Permission>(body).unwrap(), entry(&["action"], &[]));
+        let read = serde_json::from_str::<Permission>(body).unwrap();
+        assert_eq!(read, Permission { data_actions: vec!["dataAction".into()], ..entry(&["action"], &[]) });
+        let all = [read];
+        assert!(Permission::grant_data(&all, "dataaction") && !Permission::grant_data(&all, "action"));
+        assert!(!Permission::grant(&all, "dataAction"));
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::contract::{Effect, Operation, Subject};
-use super::said::redact;
+use super::said::{Linked, redact};
 use crate::report::text::azure as words;
 
 /// A request to Azure Resource Manager that failed.
@@ -31,6 +31,8 @@ pub(super) struct Inner {
     source: Option<Box<dyn Error + Send + Sync>>,
     /// What to do next, where whoever asked knows it better than the kind tells.
     advice: Option<String>,
+    /// What lacks on another resource, where it is that.
+    pub(super) linked: Option<Linked>,
 }
 
 /// What is to be decided about an error.
@@ -143,6 +145,11 @@ impl ArmError {
         self.0.operation.actions.first().copied()
     }
 
+    /// The right that lacks on another resource, where Azure named one.
+    pub(crate) fn linked(&self) -> Option<&Linked> {
+        self.0.linked.as_ref()
+    }
+
     /// Whether a vault refused it.
     pub(crate) fn is_of_a_vault(&self) -> bool {
         self.0.operation.is_of_a_vault()
@@ -196,6 +203,7 @@ impl ArmError {
             retry_after: None,
             source: None,
             advice: None,
+            linked: None,
         }))
     }
 

@@ -17,6 +17,7 @@ impl ArmError {
     ) -> Self {
         let kind = classify(operation, status, &said, retry_after);
         let mut error = Self::new(kind, operation, resource, &said.message);
+        error.0.linked = said.linked.filter(|_| kind == ArmErrorKind::Forbidden);
         error.0.code = said.code;
         error.0.retry_after = retry_after;
         error.0.resend = matches!(kind, ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable);
@@ -273,6 +274,16 @@ mod tests {
     fn sentences_for_the_operator() {
         let denied = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action'."}}"#;
         insta::assert_snapshot!(answered(403, denied, Effect::Change, None), @"cannot regenerate a key: 403 AuthorizationFailed, The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action' (x-ms-correlation-request-id 1c0f); give the identity Microsoft.SignalRService/SignalR/regeneratekey/action there; a new role assignment can take hours to take effect");
+        let of_a_link = r#"{"error":{"code":"LinkedAuthorizationFailed","message":"The client 'c' with object id 'o' has permission to perform action 'Microsoft.App/containerApps/write' on scope '/subscriptions/s/resourceGroups/g/providers/Microsoft.App/containerApps/api'; however, it does not have permission to perform action(s) 'Microsoft.App/managedEnvironments/join/action' on the linked scope(s) '/subscriptions/s/resourceGroups/g/providers/Microsoft.App/managedEnvironments/env' (respectively) or the linked scope(s) are invalid."}}"#;
+        let told = answered(403, of_a_link, Effect::Change, None).to_string();
+        assert!(
+            told.ends_with(
+                "; give the identity Microsoft.App/managedEnvironments/join/action on \
+                 /subscriptions/s/resourceGroups/g/providers/Microsoft.App/managedEnvironments/env, which this is linked to; a \
+                 new role assignment can take hours to take effect"
+            ),
+            "{told}"
+        );
         let wait = Some(Duration::from_secs(90));
         insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"cannot regenerate a key: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); this process waits for it no longer: try again in 1m 30s at the earliest, as the next run does");
         let late = ArmError::new(

@@ -12,6 +12,16 @@ pub(super) struct Said {
     pub(super) message: String,
     /// The codes of its details: the code itself may be that of a wrapper, like `InvalidTemplateDeployment`.
     pub(super) details: Vec<String>,
+    /// What lacks on something else that the request is linked to.
+    pub(super) linked: Option<Linked>,
+}
+
+/// A right that lacks on another resource than the one that was asked, which is linked to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Linked {
+    pub(crate) action: String,
+    /// The id of that resource.
+    pub(crate) scope: String,
 }
 
 impl Said {
@@ -53,7 +63,7 @@ pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
             (Some(page), Some(text)) => format!("{page}: {text}"),
             (page, text) => page.or(text).unwrap_or_else(said_nothing),
         };
-        return Said { code: None, message, details: vec![] };
+        return Said { code: None, message, details: vec![], linked: None };
     };
     let problem = body_read.problem;
     let detail = body_read.error.unwrap_or(body_read.bare);
@@ -61,7 +71,10 @@ pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
     let inner = detail.inner.as_ref().and_then(|inner| inner.code.clone());
     let code = inner.or_else(|| detail.code.clone()).or_else(|| problem.code());
     let code = code.map(|code| tidy(&code, LONGEST_CODE)).filter(|code| !code.is_empty());
-    let message = detail.message.or_else(|| problem.message()).map(|message| tidy(&message, LONGEST_MESSAGE));
+    let message = detail.message.or_else(|| problem.message());
+    // Before it is cut: with three long ids in it the scope is at its end.
+    let linked = message.as_deref().and_then(Linked::read);
+    let message = message.map(|message| tidy(&message, LONGEST_MESSAGE));
     let details = detail.details.into_iter().flatten().filter_map(|detail| detail.code);
     let details: Vec<String> =
         detail.code.into_iter().filter(|outer| Some(outer) != code.as_ref()).chain(details).collect();
@@ -69,6 +82,20 @@ pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
         code,
         message: message.filter(|message| !message.is_empty()).unwrap_or_else(said_nothing),
         details: details.into_iter().take(MOST_DETAILS).collect(),
+        linked,
+    }
+}
+
+impl Linked {
+    /// Reads "…; however, it does not have permission to perform action(s) 'A' on the linked scope(s) 'S' …" (public issues:
+    /// `LinkedAuthorizationFailed`). Of several the first is named.
+    fn read(message: &str) -> Option<Self> {
+        let (lacks, scopes) = message.split_once("linked scope")?;
+        let first = |quoted: &str| {
+            let plain = tidy(quoted.split(',').next()?, LONGEST_MESSAGE);
+            (!plain.is_empty()).then_some(plain)
+        };
+        Some(Self { action: first(lacks.rsplit('\'').nth(1)?)?, scope: first(scopes.split('\'').nth(1)?)? })
     }
 }
 
@@ -129,7 +156,7 @@ fn details<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Deta
 }
 
 /// One line of at most `longest` characters, without the full stop at its end.
-pub(super) fn tidy(text: &str, longest: usize) -> String {
+pub(in crate::azure) fn tidy(text: &str, longest: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line: String = words.join(" ").chars().filter(|character| !character.is_control()).collect();
     match line.char_indices().nth(longest) {

@@ -38,6 +38,17 @@ const PUT: Operation = Operation::change(
 .with_secrets()
 .by_handler();
 
+/// All of a store; only `init` asks for it.
+const LIST: Operation = Operation::read(
+    "AppConfiguration_GetKeyValues",
+    &["Microsoft.AppConfiguration/configurationStores/keyValues/read"],
+)
+.about(Subject::KeyValue)
+.with_secrets();
+
+/// More pages than any store has: one holds a hundred key-values (docs: App Configuration REST API, key-values).
+const MOST_PAGES: usize = 10_000;
+
 /// docs: App Configuration REST API, key-values.
 const MEDIA: HeaderValue =
     HeaderValue::from_static("application/vnd.microsoft.appconfig.kv+json, application/problem+json");
@@ -162,7 +173,7 @@ impl ConsumerKind for Place {
     type Contents = KeyValue;
 
     fn operations() -> Vec<Operation> {
-        vec![GET, PUT]
+        vec![GET, PUT, LIST]
     }
 
     fn consumer(&self) -> ConsumerId {
@@ -179,10 +190,7 @@ impl ConsumerKind for Place {
         just_read: Option<&KeyValue>,
         change: &Change<'_>,
     ) -> Result<Written<KeyValue>, ArmError> {
-        let mut before = match just_read {
-            Some(read) => read.clone(),
-            None => self.read(arm).await?,
-        };
+        let mut before = self.just_before(arm, just_read).await?;
         let mut merges = 1;
         loop {
             let Some(wanted) = rewritten(&before, change) else { return Ok(Written::Already(before)) };
@@ -226,6 +234,42 @@ impl Place {
     }
 }
 
+/// A page of `GetKeyValues`.
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Body>,
+    #[serde(rename = "@nextLink")]
+    next: Option<String>,
+}
+
+/// `GetKeyValues`, all pages: the key-values of a store under all labels.
+pub async fn list(arm: &Arm, store: &str) -> Result<Vec<(KeyValueId, KeyValue)>, ArmError> {
+    let suffix = arm.store_suffixes().first().copied().unwrap_or_default();
+    let endpoint = format!("https://{store}.{suffix}");
+    let strange = |host: &str| {
+        let message = words::strange_store(host, arm.store_suffixes().join(", …"));
+        ArmError::new(ArmErrorKind::Elsewhere, LIST, &endpoint, &message)
+    };
+    // Any key does: it is the host that is asked.
+    let any = KeyValueId::new(&endpoint, "any", None).ok_or_else(|| strange(&endpoint))?;
+    let mut call = call(arm, &any, Call::get, LIST)?;
+    call.url.set_path("/kv");
+    call.url.query_pairs_mut().append_pair("key", "*").append_pair("label", "*");
+    let mut all = Vec::new();
+    for _ in 0..MOST_PAGES {
+        let page: Page = arm.send(&call).await?.json(&call)?;
+        for body in page.items {
+            let text = |name: &str| body.members.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
+            let id = text("key").and_then(|key| KeyValueId::new(&endpoint, &key, text("label").as_deref()));
+            all.extend(id.map(|id| (id, body.into())));
+        }
+        let Some(next) = page.next else { return Ok(all) };
+        let joined = call.url.join(&next).ok().filter(|next| next.origin() == call.url.origin());
+        call.url = joined.ok_or_else(|| strange(&next))?;
+    }
+    Err(call.error(ArmErrorKind::Malformed, words::ENDLESS_LIST))
+}
+
 async fn read(arm: &Arm, call: Call) -> Result<KeyValue, ArmError> {
     let body: Body = arm.send(&call).await?.json(&call)?;
     Ok(body.into())
@@ -234,13 +278,11 @@ async fn read(arm: &Arm, call: Call) -> Result<KeyValue, ArmError> {
 /// The value with the new key; nothing if it holds none of ours, or has it. Where it leads to a secret, the secret was written
 /// in its place, and a version of it that it names is replaced by the new one.
 fn rewritten(before: &KeyValue, change: &Change<'_>) -> Option<SecretString> {
-    let Change { marks, key, only_stale, versions, .. } = change;
     if before.is_reference() {
-        let (old, (_, new)) = (before.refers_to()?.version?, versions.get("")?);
+        let (old, (_, new)) = (before.refers_to()?.version?, change.versions.get("")?);
         return (old != *new).then(|| with_version(before.expose(), &old, new).into());
     }
-    let written = marks.with_key(before.expose(), key, *only_stale)?;
-    (*written != before.expose()).then(|| SecretString::from(written.as_str()))
+    change.rewritten(before.expose()).map(|written| written.as_str().into())
 }
 
 /// `PutKeyValue`, if nobody has written it since it was read.

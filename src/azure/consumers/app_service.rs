@@ -26,7 +26,7 @@ pub(in crate::azure) use self::readers::{by_reference, by_themselves};
 pub(super) use self::shown::add;
 pub(in crate::azure) use self::shown::{followed, shown};
 
-use super::{Change, ConsumerKind, Marks, Missing, Settling, Written, with_version};
+use super::{Change, ConsumerKind, Marks, Missing, Settling, Written, with_version, written};
 use crate::azure::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::model::{AppId, ConsumerId, KeyValueId, SecretReference, Section};
@@ -107,22 +107,14 @@ impl ConsumerKind for Place {
         just_read: Option<&Dictionary>,
         change: &Change<'_>,
     ) -> Result<Written<Dictionary>, ArmError> {
-        let before = match just_read {
-            Some(settings) => settings.clone(),
-            None => self.read(arm).await?,
-        };
-        let mut wanted = before.clone();
-        for name in change.names {
-            replace_key(&mut wanted, name, change);
-        }
+        let before = self.just_before(arm, just_read).await?;
+        let mut wanted = change.rewrite(&before, change.names.iter().copied());
         self.refresh(&mut wanted, change, arm);
         if wanted == before {
             return Ok(Written::Already(before));
         }
         let after = arm.update_settings(&self.app, self.section, &wanted).await?;
-        let names = change.names.iter().chain([&REFRESHED]);
-        let took = names.into_iter().all(|name| after.expose(name) == wanted.expose(name));
-        Ok(if took { Written::Accepted(after) } else { Written::Overwritten })
+        Ok(written(after, &wanted, change.names.iter().copied().chain([REFRESHED])))
     }
 
     fn holds_anothers(&self, contents: &Dictionary, marks: Marks<'_>) -> bool {
@@ -232,15 +224,5 @@ impl Refreshed {
         if !entries.is_empty() && text != self.was {
             settings.put(section, REFRESHED, &text);
         }
-    }
-}
-
-/// Replaces the keys in a consumer's value. What is there no longer, or is something else by now, is left alone: the next
-/// check says what became of it.
-pub(super) fn replace_key(settings: &mut Dictionary, name: &str, change: &Change<'_>) {
-    let Change { marks, key, only_stale, .. } = change;
-    let written = settings.expose(name).and_then(|value| marks.with_key(value, key, *only_stale));
-    if let Some(text) = written {
-        settings.set_value(name, &text);
     }
 }

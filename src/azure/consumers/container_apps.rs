@@ -158,6 +158,10 @@ pub struct ContainerApp {
     changed: Option<DateTime<Utc>>,
     /// Whether an update is under way.
     updating: bool,
+    /// Whether the last one has failed.
+    failed: bool,
+    /// The id of the environment that it is in, into which whoever writes it must be allowed to put it.
+    environment: Option<String>,
     /// The replicas of its active revisions, or its running executions.
     readers: Vec<Reader>,
     /// The active revisions, in Azure's order.
@@ -186,6 +190,10 @@ pub(crate) struct Reader {
     /// When it was made, by Azure's clock.
     pub created: Option<DateTime<Utc>>,
     pub runs: bool,
+    /// In Azure's words, what state it is in, where it does not run.
+    pub state: String,
+    /// Of an execution: how long it may run at most, by the configuration of its job.
+    longest: TimeDelta,
 }
 
 #[derive(Deserialize)]
@@ -200,7 +208,11 @@ struct Resource {
 #[serde(default, rename_all = "camelCase")]
 struct Properties {
     provisioning_state: Option<String>,
+    environment_id: Option<String>,
+    /// The same, as it was called before; of many apps both are told.
+    managed_environment_id: Option<String>,
     template: readers::Template,
+    configuration: Option<readers::Configuration>,
 }
 
 #[derive(Deserialize)]
@@ -251,6 +263,11 @@ impl ContainerApp {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// The id of the environment that it is in.
+    pub(crate) fn environment(&self) -> Option<&str> {
+        self.environment.as_deref()
     }
 
     /// When it was last changed, by Azure's clock.
@@ -308,11 +325,26 @@ impl ConsumerKind for Place {
     /// The secrets first: what was changed between the two readings makes replicas look older than they are, and not younger.
     async fn read(&self, arm: &Arm) -> Result<ContainerApp, ArmError> {
         let secrets = self.list_secrets(arm).await?;
-        let (resource, (revisions, readers, variables)) =
+        let (resource, (revisions, mut readers, variables)) =
             try_join!(self.get(arm).boxed(), self.who_reads(arm).boxed())?;
-        let (changed, updating) = (resource.changed(), resource.is_updating());
-        let variables = resource.properties.template.variables().chain(variables).collect();
-        Ok(ContainerApp { secrets, changed, updating, readers, revisions, variables, written: None })
+        let (changed, updating, failed) = (resource.changed(), resource.is_updating(), resource.has_failed());
+        let Properties { environment_id, managed_environment_id, template, configuration, .. } =
+            resource.properties;
+        let environment = environment_id.or(managed_environment_id);
+        let longest = configuration.unwrap_or_default().longest();
+        readers.iter_mut().for_each(|reader| reader.longest = longest);
+        let variables = template.variables().chain(variables).collect();
+        Ok(ContainerApp {
+            secrets,
+            changed,
+            updating,
+            failed,
+            environment,
+            readers,
+            revisions,
+            variables,
+            written: None,
+        })
     }
 
     async fn write(
@@ -321,15 +353,12 @@ impl ConsumerKind for Place {
         just_read: Option<&ContainerApp>,
         change: &Change<'_>,
     ) -> Result<Done<ContainerApp>, ArmError> {
-        let before = match just_read {
-            Some(app) => app.clone(),
-            None => self.read(arm).await?,
-        };
+        let before = self.just_before(arm, just_read).await?;
         let wanted = before.secrets.rewritten(change);
         let mut after = match &wanted {
             None => before,
             Some(wanted) => {
-                self.update(arm, wanted).await?;
+                self.update(arm, wanted, before.failed).await?;
                 let after = self.read(arm).await?;
                 if !after.secrets.took(wanted) {
                     return Ok(Done::Overwritten);
@@ -394,9 +423,10 @@ impl Place {
         arm.send(&call).await?.json(&call)
     }
 
-    /// Replaces the list of secrets, and waits until that has taken effect. A lost answer leaves it open whether it has: the
-    /// list tells when it is read again.
-    async fn update(&self, arm: &Arm, secrets: &Secrets) -> Result<(), ArmError> {
+    /// Replaces the list of secrets, and waits until that has taken effect. A lost answer leaves it open whether it has, and so
+    /// does an update that fails: the list tells when it is read again. One that fails where the one `before` has failed too is
+    /// for a person to see to: then it is most likely the app that Azure stumbles over, and not a moment of its own.
+    async fn update(&self, arm: &Arm, secrets: &Secrets, before: bool) -> Result<(), ArmError> {
         let operation = self.of_kind(UPDATE, UPDATE_JOB);
         let body = json!({ "properties": { "configuration": { "secrets": secrets.for_a_write() } } });
         let call = Call::patch(operation, self.url(arm, "")).with_body(&body)?;
@@ -408,7 +438,12 @@ impl Place {
         loop {
             let resource = self.get(arm).await?;
             if resource.has_failed() {
-                return Err(call.error(ArmErrorKind::Refused, words::UPDATE_FAILED));
+                return Err(if before {
+                    call.error(ArmErrorKind::Refused, words::UPDATE_FAILED)
+                        .advising(words::update_fails_again(self.id.name()))
+                } else {
+                    call.error(ArmErrorKind::OutcomeUnknown, words::UPDATE_FAILED)
+                });
             }
             if !resource.is_updating() {
                 return Ok(());

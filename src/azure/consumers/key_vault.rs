@@ -39,6 +39,11 @@ const VERSIONS: Operation =
         .about(Subject::Consumer)
         .by_handler();
 
+/// The secrets of a vault, by their names; only `init` asks for it.
+const LIST: Operation =
+    Operation::read("KeyVault_GetSecrets", &["Microsoft.KeyVault/vaults/secrets/readMetadata/action"])
+        .about(Subject::Consumer);
+
 /// How much older than the beginning of a write what it rests on may be, and how much longer than between two seconds of the
 /// vault's clock may lie.
 const JUST_READ: TimeDelta = TimeDelta::seconds(2);
@@ -174,7 +179,7 @@ impl ConsumerKind for Place {
     type Contents = Secret;
 
     fn operations() -> Vec<Operation> {
-        vec![GET, SET, VERSIONS]
+        vec![GET, SET, VERSIONS, LIST]
     }
 
     fn consumer(&self) -> ConsumerId {
@@ -192,10 +197,7 @@ impl ConsumerKind for Place {
         change: &Change<'_>,
     ) -> Result<Written<Secret>, ArmError> {
         let (id, began) = (&self.id, arm.now());
-        let mut before = match just_read {
-            Some(secret) => secret.clone(),
-            None => read(arm, id, None).await?,
-        };
+        let mut before = self.just_before(arm, just_read).await?;
         let Some(mut wanted) = rewritten(&before, change) else { return Ok(Written::Already(before)) };
         let first = before.attributes.created;
         let mut known = vec![before.version.clone()];
@@ -246,6 +248,19 @@ impl ConsumerKind for Place {
     }
 }
 
+/// `GetSecrets`, all pages: the secrets of a vault that are enabled.
+pub async fn list(arm: &Arm, vault: &str) -> Result<Vec<SecretId>, ArmError> {
+    let host = format!("{vault}.{}", arm.vault_suffix());
+    // Any name does: it is the host that is asked.
+    let any = SecretId::new(&host, "any").ok_or_else(|| {
+        ArmError::new(ArmErrorKind::Elsewhere, LIST, &host, &words::strange_vault(&host, arm.vault_suffix()))
+    })?;
+    let listed: Vec<Listed> = arm.pages(call(arm, &any, "/secrets", Call::get, LIST)?).await?;
+    let enabled = listed.into_iter().filter(|one| one.attributes.enabled);
+    // A name that is none of Azure's would be left out, and Azure gives none.
+    Ok(enabled.filter_map(|one| SecretId::new(&host, one.id.rsplit('/').next()?)).collect())
+}
+
 async fn read(arm: &Arm, id: &SecretId, version: Option<&str>) -> Result<Secret, ArmError> {
     let path = format!("/secrets/{}/{}", id.name(), version.unwrap_or_default());
     let call = call(arm, id, &path, Call::get, GET)?;
@@ -253,11 +268,8 @@ async fn read(arm: &Arm, id: &SecretId, version: Option<&str>) -> Result<Secret,
     Ok(bundle.into())
 }
 
-/// The value with the new key; nothing if it holds none of ours, or has it.
 fn rewritten(secret: &Secret, change: &Change<'_>) -> Option<SecretString> {
-    let Change { marks, key, only_stale, .. } = change;
-    let written = marks.with_key(secret.expose(), key, *only_stale)?;
-    (*written != secret.expose()).then(|| SecretString::from(written.as_str()))
+    change.rewritten(secret.expose()).map(|written| written.as_str().into())
 }
 
 /// `SetSecret`: a version with what the one before had, but for the value. Its end moves on, for copied it could be born

@@ -10,8 +10,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::Deserialize;
 
-use super::app_service::{Dictionary, add, list_dictionary, replace_key, update_dictionary};
-use super::{Change, ConsumerKind, Marks, Settling, Written};
+use super::app_service::{Dictionary, add, list_dictionary, update_dictionary};
+use super::{Change, ConsumerKind, Marks, Settling, Written, written};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, Operation, Subject};
 use rekey_core::model::{ConsumerId, Section, StaticWebAppId};
 use rekey_core::plan::{ConsumerRef, Snapshot};
@@ -199,13 +199,9 @@ impl ConsumerKind for Place {
         just_read: Option<&Dictionary>,
         change: &Change<'_>,
     ) -> Result<Written<Dictionary>, ArmError> {
-        let before = match just_read {
-            Some(settings) => settings.clone(),
-            None => self.read(arm).await?,
-        };
-        let mut wanted = before.clone();
-        let names: Vec<&str> = change.names.iter().map(|name| parted(name).0).collect();
-        names.iter().for_each(|name| replace_key(&mut wanted, name, change));
+        let before = self.just_before(arm, just_read).await?;
+        let names = change.names.iter().map(|name| parted(name).0);
+        let wanted = change.rewrite(&before, names.clone());
         if wanted == before {
             return Ok(Written::Already(before));
         }
@@ -221,8 +217,7 @@ impl ConsumerKind for Place {
             &wanted,
         )
         .await?;
-        let took = names.iter().all(|name| after.expose(name) == wanted.expose(name));
-        Ok(if took { Written::Accepted(after) } else { Written::Overwritten })
+        Ok(written(after, &wanted, names))
     }
 
     fn holds_anothers(&self, contents: &Dictionary, marks: Marks<'_>) -> bool {

@@ -238,6 +238,15 @@ struct Properties {
     provisioning_state: Option<String>,
     disable_local_auth: Option<bool>,
     resource_stopped: Option<Flag>,
+    features: Option<Vec<Feature>>,
+}
+
+#[derive(Deserialize)]
+struct Feature {
+    #[serde(default)]
+    flag: String,
+    #[serde(default)]
+    value: String,
 }
 
 /// `resourceStopped` is a text, `"true"` or `"false"`, in the swagger; a real boolean would be no surprise.
@@ -260,7 +269,10 @@ impl Flag {
 impl Resource {
     fn read(self) -> Option<ServiceResource> {
         let Self { id, location, properties } = self;
-        let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped } = properties;
+        let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped, features } =
+            properties;
+        let mut features = features.into_iter().flatten();
+        let mode = features.find(|feature| feature.flag.eq_ignore_ascii_case("ServiceMode"));
         let id = id
             .parse()
             .inspect_err(|error| tracing::warn!(error = %cause::told(error), "{}", words::STRANGE_SERVICE))
@@ -272,6 +284,7 @@ impl Resource {
             provisioning_state: provisioning_state.unwrap_or_default(),
             disable_local_auth: disable_local_auth.unwrap_or_default(),
             stopped: resource_stopped.is_some_and(|flag| flag.is_set()),
+            mode: mode.map(|feature| feature.value).filter(|mode| !mode.is_empty()),
         })
     }
 }

@@ -14,6 +14,12 @@ use crate::config::values::{Fields, sourced};
 use crate::report::cause;
 use rekey_core::model::ServiceId;
 
+/// What the path of a function's code may be.
+#[cfg(not(windows))]
+const CODE_FILE: &str = "/etc/signalr-rekey/report-code";
+#[cfg(windows)]
+const CODE_FILE: &str = r"C:\ProgramData\signalr-rekey\report-code";
+
 #[allow(clippy::option_option, reason = "a fault is none, and that there is none is in order")]
 pub(super) fn reporting(
     top: &Fields<'_>,
@@ -67,7 +73,7 @@ fn code(
             if given.is_some() {
                 report.at(&node.at, format!("{REPORT_CODE} is set as well; use one of the two"));
             }
-            let file = path(&node, "the file with the function's code", report)?;
+            let file = path(&node, ("the file with the function's code", CODE_FILE), report)?;
             if let Err(error) = std::fs::read_to_string(&file) {
                 report.at(&node.at, cause::because("this file cannot be read", Some(&error)));
             }

@@ -3,10 +3,11 @@
 use super::{APP_ID, AT_TOP, IN_INSTANCE, PolicyLayer, TOP_ONLY, app_id, note_once, what_it_is_not};
 use crate::config::fault::{At, Report};
 use crate::config::values::{Fields, Form, Lasting, Node, OrZero};
+use crate::config::waves::Waves;
 use crate::config::{AppConfig, KeyValueConfig, READERS_WITHIN};
-use rekey_core::model::{AppId, KeyValueId};
+use rekey_core::model::{AppId, ConsumerId, KeyValueId};
 
-const ONLY: [&str; 5] = ["endpoint", "key", "label", "readers_within", "read_by"];
+const ONLY: [&str; 6] = ["endpoint", "key", "label", "readers_within", "read_by", "wave"];
 
 const EXAMPLE: &str = "{ endpoint = \"https://NAME.azconfig.io\", key = \"…\", label = \"…\" }";
 
@@ -14,18 +15,20 @@ const EXAMPLE: &str = "{ endpoint = \"https://NAME.azconfig.io\", key = \"…\",
 pub(super) fn read(
     instance: &Fields<'_>,
     apps: &[AppConfig],
+    waves: &mut Waves,
     report: &mut Report<'_>,
 ) -> Vec<KeyValueConfig> {
     let Some(node) = instance.get("app_configuration") else { return Vec::new() };
     let items = node.items(&format!("a list: app_configuration = [ {EXAMPLE} ]"), report);
     let mut seen = Vec::new();
-    items.into_iter().flatten().filter_map(|item| key_value(&item, apps, &mut seen, report)).collect()
+    items.into_iter().flatten().filter_map(|item| key_value(&item, apps, &mut seen, waves, report)).collect()
 }
 
 fn key_value(
     node: &Node<'_>,
     apps: &[AppConfig],
     seen: &mut Vec<(KeyValueId, At)>,
+    waves: &mut Waves,
     report: &mut Report<'_>,
 ) -> Option<KeyValueConfig> {
     let Some(fields) = node.fields() else {
@@ -53,6 +56,9 @@ fn key_value(
         "this key-value is already listed; put what is known of its readers",
         report,
     );
+    let consumer = || ConsumerId::KeyValue(id.clone());
+    waves.read_number(&fields, consumer, report);
+    waves.fit(&fields, &consumer(), read_by.iter().map(ConsumerId::from), report);
     let readers_within = within.map_or(READERS_WITHIN, |within| within.value);
     Some(KeyValueConfig { id, readers_within, read_by })
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::flaky_store::{At, Kill};
 use super::lasting::Lasting;
 use super::run::Storm;
-use super::world::{self, Consumer, consumers};
+use super::world::{self, Consumer, Place, consumers, places};
 use crate::clock::Clock;
 
 /// What editors wrote and nobody may lose, by app and name.
@@ -22,9 +22,9 @@ pub(super) type Kept = Arc<Mutex<BTreeMap<(String, String), String>>>;
 pub(super) struct Faults {
     rng: Rng,
     kept: Kept,
-    /// What was in consumers' settings at some time; editors may write it back.
-    memory: Vec<(Consumer, String)>,
-    planted: BTreeMap<String, DateTime<Utc>>,
+    /// What was in a place at some time; editors may write it back.
+    memory: Vec<(Place, String)>,
+    planted: BTreeMap<Place, DateTime<Utc>>,
     forbidden: Option<(Fault, u64)>,
     lasting: Option<Lasting>,
     outage: u64,
@@ -35,7 +35,7 @@ pub(super) struct Faults {
 }
 
 /// The operations that are made to fail, with any request of Azure Resource Manager as the last.
-const OPERATIONS: [&str; 8] = [
+const OPERATIONS: [&str; 24] = [
     "SignalR_ListKeys",
     "SignalR_RegenerateKey",
     "WebApps_ListApplicationSettings",
@@ -43,6 +43,22 @@ const OPERATIONS: [&str; 8] = [
     "WebApps_UpdateApplicationSettings",
     "WebApps_UpdateApplicationSettings",
     "DataPlane_Exists",
+    "KeyVault_GetSecret",
+    "KeyVault_GetSecretVersions",
+    "KeyVault_SetSecret",
+    "WebApps_GetAppSettingKeyVaultReference",
+    "AppConfiguration_GetKeyValue",
+    "AppConfiguration_PutKeyValue",
+    "ContainerApps_Get",
+    "ContainerApps_ListSecrets",
+    "ContainerApps_Update",
+    "ContainerAppsRevisions_RestartRevision",
+    "ContainerAppsRevisionReplicas_ListReplicas",
+    "Jobs_ListSecrets",
+    "Jobs_Update",
+    "JobsExecutions_List",
+    "StaticSites_ListStaticSiteFunctionAppSettings",
+    "StaticSites_CreateOrUpdateStaticSiteFunctionAppSettings",
     "*",
 ];
 
@@ -164,9 +180,23 @@ impl Faults {
         if self.rng.u8(0..100) < 3 {
             self.plant(storm);
         }
+        if self.chance(3, "containers scaled or restarted") {
+            self.scale(storm);
+        }
         if self.chance(2, "outside regeneration") {
             self.force(storm);
         }
+    }
+
+    /// A container app is scaled, to nothing at times, or a person restarts it.
+    fn scale(&mut self, storm: &Storm) {
+        let app = ["api-east", "api-west"][self.rng.usize(0..2)];
+        let replicas = self.rng.usize(0..4);
+        // They are there.
+        let _ = match replicas {
+            3 => storm.azure.with(|state| state.restart_revision(app, None)),
+            replicas => storm.azure.with(|state| state.scale(app, None, replicas)),
+        };
     }
 
     /// Apps that are deleted, and made again.
@@ -193,7 +223,7 @@ impl Faults {
 
     /// Somebody adds a setting of his own, changes it, or removes it.
     fn edit(&mut self, storm: &Storm) {
-        let Consumer { app, .. } = self.consumer(storm);
+        let Consumer { app, .. } = self.consumer();
         let (name, value) = (format!("EDITED_{}", self.rng.u8(0..4)), self.value());
         let mut kept = self.kept.lock();
         if self.rng.u8(0..4) == 0 {
@@ -207,7 +237,7 @@ impl Faults {
 
     /// The same while a run is at work, and well before it reads what it is going to write.
     fn edit_during_a_regeneration(&mut self, storm: &Storm) {
-        let Consumer { app, .. } = self.consumer(storm);
+        let Consumer { app, .. } = self.consumer();
         let (name, value) = (format!("EDITED_{}", self.rng.u8(4..6)), self.value());
         let kept = Arc::clone(&self.kept);
         storm.azure.after("SignalR_RegenerateKey", 1, move |state| {
@@ -217,31 +247,29 @@ impl Faults {
         });
     }
 
-    /// Somebody takes down what a consumer's setting holds.
+    /// Somebody takes down what is in a place.
     fn remember(&mut self, storm: &Storm) {
-        let consumer = self.consumer(storm);
-        let found = storm.azure.settings(&consumer.app).ok();
-        if let Some(value) = found.and_then(|found| found.get(consumer.setting).cloned()) {
-            self.memory.push((consumer, value));
+        let (place, _) = self.place();
+        if let Some(value) = place.read(&storm.azure) {
+            self.memory.push((place, value));
             self.memory.drain(..self.memory.len().saturating_sub(12));
         }
     }
 
-    /// Somebody writes a string into a consumer's setting: one that he took down before, or a fresh copy of either.
+    /// Somebody writes a string into a place: one that he took down before, or a fresh copy of either.
     fn plant(&mut self, storm: &Storm) {
-        let (consumer, value) = match self.rng.choice(&self.memory) {
-            Some((consumer, value)) if self.rng.bool() => (consumer.clone(), value.clone()),
+        let (place, value) = match self.rng.choice(&self.memory) {
+            Some((place, value)) if self.rng.bool() => (place.clone(), value.clone()),
             _ => {
-                let consumer = self.consumer(storm);
+                let (place, service) = self.place();
                 let key = if self.rng.bool() { "primary" } else { "secondary" };
-                let value = format!("{{{key}:{}}}", consumer.service);
-                (consumer, value)
+                (place, format!("{{{key}:{service}}}"))
             }
         };
         let now = storm.clock.now();
-        let recently = self.planted.get(&consumer.app).is_some_and(|at| *at + between_plants() > now);
-        if !recently && storm.azure.edit_setting(&consumer.app, consumer.setting, Some(&value)).is_ok() {
-            self.planted.insert(consumer.app, now);
+        let recently = self.planted.get(&place).is_some_and(|at| *at + between_plants() > now);
+        if !recently && place.write(&storm.azure, &value) {
+            self.planted.insert(place, now);
             *self.counts.entry("string planted").or_default() += 1;
         }
     }
@@ -253,12 +281,13 @@ impl Faults {
             lasting.end(storm);
         }
         if self.lasting.is_none() && self.rng.u8(0..100) < 5 {
-            let (consumer, until) = (self.consumer(storm), storm.rounds + self.rng.u64(1..7));
+            let (consumer, until) = (self.consumer(), storm.rounds + self.rng.u64(1..7));
             if let Some(lasting) = Lasting::begin(storm, &consumer, self.rng.u8(..), until) {
                 *self.counts.entry(lasting.name()).or_default() += 1;
+                let service = lasting.service().to_owned();
                 self.lasting = Some(lasting);
                 if self.chance(50, "outside regeneration") {
-                    self.force_of(storm, consumer.service);
+                    self.force_of(storm, service);
                 }
             }
         }
@@ -326,7 +355,7 @@ impl Faults {
             storm.azure.fault(Fault { delay_ms: self.rng.u64(500..20_000), ..fault });
         }
         if self.forbidden.is_none() && self.chance(2, "app forbidden") {
-            let Consumer { app, .. } = self.consumer(storm);
+            let Consumer { app, .. } = self.consumer();
             let operation = ["WebApps_ListApplicationSettings", "WebApps_UpdateApplicationSettings"];
             let fault = Fault::new(operation[self.rng.usize(0..2)], FaultKind::Forbidden).on(&app);
             self.forbidden = Some((fault.times(u64::MAX), storm.rounds + self.rng.u64(1..6)));
@@ -355,8 +384,13 @@ impl Faults {
         names[self.rng.usize(0..names.len())].to_owned()
     }
 
-    fn consumer(&mut self, storm: &Storm) -> Consumer {
-        let all = consumers(storm.services());
+    fn consumer(&mut self) -> Consumer {
+        let all = consumers();
+        all[self.rng.usize(0..all.len())].clone()
+    }
+
+    fn place(&mut self) -> (Place, String) {
+        let all = places();
         all[self.rng.usize(0..all.len())].clone()
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::faults::Faults;
 use super::run::{Storm, StormOptions};
-use super::world::{BYSTANDER, Consumer, consumers};
+use super::world::{BYSTANDER, Place, consumers, places, signers};
 use crate::clock::{Clock, SystemClock};
 use crate::store::peek;
 
@@ -113,8 +113,8 @@ pub(super) async fn check(
     violations.extend(storm.failed_in_calm.iter().cloned());
     violations.extend(storm.untrue.iter().cloned());
     violations.extend(storm.unsettled().map(|service| format!("{service} does not come to rest")));
-    violations
-        .extend(consumers(storm.services()).into_iter().filter_map(|consumer| trouble_of(storm, &consumer)));
+    violations.extend(signers().into_iter().filter_map(|(name, service)| trouble_of(storm, &name, &service)));
+    violations.extend(places().into_iter().filter_map(|(place, _)| emptied(storm, &place)));
     violations.extend(lost_settings(storm, faults));
     for service in &storm.config.instances {
         if let Err(error) = peek(storm.store.reliable(), &service.id).await {
@@ -174,15 +174,23 @@ fn most_regenerations(storm: &Storm, faults: &Faults, options: &StormOptions) ->
     2 * begun + caused
 }
 
-/// Why a consumer is not as it should be: signing with a valid key of its service, which the embedded Azure knows.
-fn trouble_of(storm: &Storm, consumer: &Consumer) -> Option<String> {
-    let Consumer { app, setting, service } = consumer;
-    let signs = storm.azure.with(|state| state.signs(app)).ok()?;
-    let mut keys = signs.iter().filter(|(of, _)| of == service).map(|(_, valid)| valid).peekable();
-    if keys.peek().is_none() {
-        return Some(format!("{app}: {setting} holds no connection string any more"));
+/// Why somebody is not as he should be: signing with a valid key of the service, which the embedded Azure knows; now, and when he
+/// starts anew.
+fn trouble_of(storm: &Storm, name: &str, service: &str) -> Option<String> {
+    let signs = storm.azure.with(|state| [state.signs(name), state.runs_with(name)]);
+    let [to_sign, runs] = signs.map(Result::ok);
+    let (to_sign, runs) = (to_sign?, runs?);
+    if !to_sign.iter().any(|(of, _)| of == service) {
+        return Some(format!("{name} is to sign with no key of {service} any more"));
     }
-    keys.any(Option::is_none).then(|| format!("{app}: {setting} holds an invalid key of {service}"))
+    // What is scaled to zero runs with none.
+    let mut keys = to_sign.iter().chain(&runs).filter(|(of, _)| of == service);
+    keys.any(|(_, valid)| valid.is_none()).then(|| format!("{name} has an invalid key of {service}"))
+}
+
+/// Where there is no connection string any more.
+fn emptied(storm: &Storm, place: &Place) -> Option<String> {
+    place.read(&storm.azure).is_none().then(|| format!("nothing is left of {place:?}"))
 }
 
 /// What others wrote into settings and is not there any more.
@@ -192,7 +200,7 @@ fn lost_settings(storm: &Storm, faults: &Faults) -> Vec<String> {
     };
     let lost = |app: &str, name: &str| format!("{app}: {name} is not as it was written");
     let (name, value) = BYSTANDER;
-    let bystanders = consumers(storm.services());
+    let bystanders = consumers();
     let bystanders = bystanders.iter().filter(|consumer| !holds(&consumer.app, name, value));
     let edited = faults.kept();
     let edited = edited.iter().filter(|((app, name), value)| !holds(app, name, value));

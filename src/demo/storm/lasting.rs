@@ -5,7 +5,7 @@ use std::sync::Arc;
 use embedded_azure::{BarrierKind, KeyType, State};
 
 use super::run::Storm;
-use super::world::Consumer;
+use super::world::{CONFIGURED, Consumer, FOLLOWED, KEY, STORE, VAULT};
 use crate::config::AppConfig;
 use rekey_core::model::AppId;
 
@@ -40,9 +40,21 @@ enum Kind {
     Reference,
     /// The app's setting holds the bare key: nothing is in the way, for that is rotated and repaired as a string is.
     BareKey,
+    /// A secret is disabled.
+    SecretDisabled(&'static str),
+    /// A secret is deleted, and recovered in the end.
+    SecretDeleted(&'static str),
+    /// The key-value is locked.
+    KeyValueLocked,
+    /// The identity of an app may not read the secret that it refers to.
+    ReaderDenied,
+    /// New replicas of a container app do not come up.
+    ContainerBroken(&'static str),
+    /// The role on what is written to a vault is missing.
+    NoRoleOnVault,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 19] = [
     Kind::LockOnApp,
     Kind::LockOnGroup,
     Kind::DeleteLock,
@@ -54,6 +66,14 @@ const KINDS: [Kind; 11] = [
     Kind::Moved,
     Kind::Reference,
     Kind::BareKey,
+    Kind::SecretDisabled(FOLLOWED),
+    Kind::SecretDisabled(CONFIGURED),
+    Kind::SecretDeleted(CONFIGURED),
+    Kind::KeyValueLocked,
+    Kind::ReaderDenied,
+    Kind::ContainerBroken("api-east"),
+    Kind::ContainerBroken("api-west"),
+    Kind::NoRoleOnVault,
 ];
 
 /// Where apps are moved to.
@@ -80,17 +100,30 @@ impl Lasting {
             Kind::Moved => storm.azure.with(|state| state.move_site(app.site(), ELSEWHERE)).ok()?,
             Kind::Reference => {
                 // It leads to what the setting held, so that the app changes no key.
-                let held = storm.azure.settings(&consumer.app).ok()?.get(consumer.setting)?.clone();
+                let setting = consumer.setting?;
+                let held = storm.azure.settings(&consumer.app).ok()?.get(setting)?.clone();
                 let secret = consumer.app.replace('/', "-");
                 let reference = format!("@Microsoft.KeyVault(VaultName=v;SecretName={secret})");
                 storm.azure.with(|state| state.lead_references(&secret, Some(&held))).ok()?;
-                storm.azure.edit_setting(&consumer.app, consumer.setting, Some(&reference)).ok()?;
+                storm.azure.edit_setting(&consumer.app, setting, Some(&reference)).ok()?;
             }
             Kind::BareKey => {
                 let key = valid_key(storm, consumer)?;
                 let bare = format!("{{{key}Key:{}}}", consumer.service);
-                storm.azure.edit_setting(&consumer.app, consumer.setting, Some(&bare)).ok()?;
+                storm.azure.edit_setting(&consumer.app, consumer.setting?, Some(&bare)).ok()?;
             }
+            Kind::SecretDisabled(name) => {
+                storm.azure.with(|state| state.enable_secret(VAULT, name, None, false)).ok()?;
+            }
+            Kind::SecretDeleted(name) => storm.azure.with(|state| state.delete_secret(VAULT, name)).ok()?,
+            Kind::KeyValueLocked => {
+                storm.azure.with(|state| state.lock_key_value(STORE, KEY, None, true)).ok()?;
+            }
+            Kind::ReaderDenied => storm.azure.with(|state| state.deny_app("by-vault", &vault(&app), "*")),
+            Kind::ContainerBroken(name) => {
+                storm.azure.with(|state| state.break_revision(name, None, true)).ok()?;
+            }
+            Kind::NoRoleOnVault => storm.azure.with(|state| state.deny(&vault(&app), "*/setSecret/action")),
         }
         Some(Self { until, kind, consumer: consumer.clone() })
     }
@@ -98,6 +131,20 @@ impl Lasting {
     /// In which round it ends.
     pub(super) const fn until(&self) -> u64 {
         self.until
+    }
+
+    /// Whose service is concerned.
+    pub(super) fn service(&self) -> &str {
+        match self.kind {
+            Kind::SecretDisabled(CONFIGURED) | Kind::SecretDeleted(_) | Kind::ContainerBroken("api-west") => {
+                "sr-west"
+            }
+            Kind::SecretDisabled(_) | Kind::ReaderDenied | Kind::ContainerBroken(_) | Kind::NoRoleOnVault => {
+                "sr-east"
+            }
+            Kind::KeyValueLocked => "sr-north",
+            _ => &self.consumer.service,
+        }
     }
 
     /// What it is called in the counts.
@@ -112,6 +159,12 @@ impl Lasting {
             Kind::Moved => "app moved",
             Kind::Reference => "reference",
             Kind::BareKey => "bare key",
+            Kind::SecretDisabled(_) => "secret disabled",
+            Kind::SecretDeleted(_) => "secret deleted",
+            Kind::KeyValueLocked => "key-value locked",
+            Kind::ReaderDenied => "reader denied",
+            Kind::ContainerBroken(_) => "container app broken",
+            Kind::NoRoleOnVault => "role on a vault missing",
         }
     }
 
@@ -126,7 +179,22 @@ impl Lasting {
             | Kind::DisabledSubscription => {
                 storm.azure.with(State::lift_barriers);
             }
-            Kind::DenyAssignment | Kind::NoRole => storm.azure.with(State::allow_all),
+            Kind::DenyAssignment | Kind::NoRole | Kind::ReaderDenied | Kind::NoRoleOnVault => {
+                storm.azure.with(State::allow_all);
+            }
+            // What was begun is there.
+            Kind::SecretDisabled(name) => {
+                let _ = storm.azure.with(|state| state.enable_secret(VAULT, name, None, true));
+            }
+            Kind::SecretDeleted(name) => {
+                let _ = storm.azure.with(|state| state.recover_secret(VAULT, name));
+            }
+            Kind::KeyValueLocked => {
+                let _ = storm.azure.with(|state| state.lock_key_value(STORE, KEY, None, false));
+            }
+            Kind::ContainerBroken(name) => {
+                let _ = storm.azure.with(|state| state.break_revision(name, None, false));
+            }
             Kind::MistypedId => storm.config = Arc::clone(&storm.configured),
             Kind::Moved => {
                 let site = consumer.app.split('/').next().unwrap_or_default().to_owned();
@@ -139,7 +207,9 @@ impl Lasting {
                 // With the key that it held, if that still works.
                 let key = valid_key(storm, &consumer).unwrap_or("primary");
                 let string = format!("{{{key}:{}}}", consumer.service);
-                let _ = storm.azure.edit_setting(&consumer.app, consumer.setting, Some(&string));
+                if let Some(setting) = consumer.setting {
+                    let _ = storm.azure.edit_setting(&consumer.app, setting, Some(&string));
+                }
             }
         }
     }
@@ -149,6 +219,11 @@ impl Lasting {
 fn app_of(storm: &Storm, consumer: &Consumer) -> Option<AppId> {
     let apps = storm.configured.instances.iter().flat_map(|service| &service.apps);
     apps.map(|app| &app.id).find(|id| id.name() == consumer.app).cloned()
+}
+
+/// The id of the vault, in the group of an app.
+fn vault(app: &AppId) -> String {
+    format!("{}/providers/Microsoft.KeyVault/vaults/{VAULT}", group_of(app))
 }
 
 fn group_of(app: &AppId) -> String {

@@ -12,17 +12,19 @@ use fastrand::Rng;
 use url::Url;
 
 use super::flaky_store::{FlakyStore, Kill};
+use super::others::Others;
 use super::world;
 use crate::azure::http::Http;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AppConfig, Config};
 use crate::demo::{Trouble, setup};
-use crate::engine::{Narrator, Order};
+use crate::engine::{Engine, Narrator, Order};
+use crate::handler::KeyReport;
 use crate::report::{Ending, RunReport};
-use crate::store::{MemoryStore, Store};
+use crate::store::{Lease, MemoryStore, Store};
 use rekey_core::intent::Intent;
-use rekey_core::journal::{Held, Journal, Origin};
-use rekey_core::model::ServiceId;
+use rekey_core::journal::{Event, Held, Journal, Origin};
+use rekey_core::model::{Fingerprint, ServiceId};
 use rekey_core::plan::Decision;
 use rekey_core::policy::Policy;
 use rekey_core::time::delta;
@@ -99,7 +101,8 @@ impl Storm {
         let (world, clock) = (world::world(), Arc::new(VirtualClock::default()));
         let rules = Options { tick: options.tick, seed: options.seed, ..Options::like_azure() };
         let config = setup::config(&world, &options.policy);
-        let config = config.map_err(|error| Trouble::of("the world has an id that is none", &error))?;
+        let mut config = config.map_err(|error| Trouble::of("the world has an id that is none", &error))?;
+        world::complete(&mut config)?;
         let config = Arc::new(config);
         let azure = EmbeddedAzure::start(world, rules, clock.clone(), ([127, 0, 0, 1], 0).into()).await;
         let azure = azure.map_err(|error| Trouble::of("the embedded Azure cannot be started", &error))?;
@@ -145,18 +148,16 @@ impl Storm {
     }
 
     /// Minutes, mostly; where everything is settled, until something is due.
-    pub(super) fn let_time_pass(&self, rng: &mut Rng) {
+    pub(super) async fn let_time_pass(&self, rng: &mut Rng, others: &mut Others) {
         let now = self.clock.now();
         let all_settled = self.progress.values().all(|progress| progress.settled);
         let due = self.progress.values().filter_map(|progress| progress.due).min();
-        match due.filter(|due| all_settled && *due > now && rng.u8(0..100) < 80) {
-            Some(due) => {
-                let later = Duration::from_secs(rng.u64(0..7200));
-                self.clock.advance((due - now).to_std().unwrap_or_default() + later);
-            }
-            None if rng.u8(0..100) < 3 => self.clock.advance(Duration::from_secs(rng.u64(3600..36_000))),
-            None => self.clock.advance(Duration::from_secs(rng.u64(30..2400))),
-        }
+        let end = match due.filter(|due| all_settled && *due > now && rng.u8(0..100) < 80) {
+            Some(due) => due + TimeDelta::seconds(rng.i64(0..7200)),
+            None if rng.u8(0..100) < 3 => now + TimeDelta::seconds(rng.i64(3600..36_000)),
+            None => now + TimeDelta::seconds(rng.i64(30..2400)),
+        };
+        others.until(self, end).await;
     }
 
     /// One run over one service by a fresh worker, which may be killed.
@@ -168,11 +169,7 @@ impl Storm {
     ) -> Result<(), Trouble> {
         self.runs += 1;
         self.disturbed.store(false, Ordering::Relaxed);
-        let config = self.config_of_a_worker();
-        let store: Arc<dyn Store> = self.store.clone();
-        let clock: Arc<dyn Clock> = self.clock.clone();
-        let worker = setup::worker(&self.base, &self.http, config, store, clock, silent());
-        let worker = worker.map_err(|error| Trouble::of("a worker cannot be started", &error))?;
+        let worker = self.worker()?;
         let time = if intent == Intent::timer() { TIMER } else { NOTICE };
         let order = Order {
             services: vec![service.clone()],
@@ -195,6 +192,40 @@ impl Storm {
         self.compare(reports.iter().flatten().next());
         self.note(service, reports.as_deref()).await;
         Ok(())
+    }
+
+    /// A worker that was just started.
+    fn worker(&self) -> Result<Engine, Trouble> {
+        let store: Arc<dyn Store> = self.store.clone();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let worker = setup::worker(&self.base, &self.http, self.config_of_a_worker(), store, clock, silent());
+        worker.map_err(|error| Trouble::of("a worker cannot be started", &error))
+    }
+
+    /// A machine reports to a handler what it holds. Whether that is on record.
+    pub(super) async fn report(&self, service: &str, name: &str, fingerprint: Fingerprint) -> bool {
+        let (Some(service), Ok(name)) = (self.id_of(service), name.parse()) else { return false };
+        let Ok(worker) = self.worker() else { return false };
+        let report = KeyReport { service, name, fingerprint };
+        worker.take_report(&report, self.clock.now() + delta(NOTICE)).await.is_ok()
+    }
+
+    /// A person puts something on record. Whether it is.
+    pub(super) async fn record(&self, service: &str, event: Event) -> bool {
+        let Some(service) = self.id_of(service) else { return false };
+        let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) = (self.store.clone(), self.clock.clone());
+        let Ok(mut lease) = Lease::acquire(store, clock, &service, "acknowledge").await else { return false };
+        let recorded = lease.record(event);
+        lease.release().await.is_ok() && recorded.is_ok()
+    }
+
+    /// What is on record of a service.
+    pub(super) async fn journal_of(&self, service: &str) -> Option<Journal> {
+        self.store.peek(&self.id_of(service)?).await
+    }
+
+    fn id_of(&self, service: &str) -> Option<ServiceId> {
+        self.progress.keys().find(|id| id.name() == service).cloned()
     }
 
     /// What a worker is configured with.
@@ -222,7 +253,7 @@ impl Storm {
         let Some(configured) = self.config.instances.iter().find(|known| known.id == report.service) else {
             return;
         };
-        let apps: Vec<String> = configured.apps.iter().map(|app| app.id.to_string()).collect();
+        let apps: Vec<String> = configured.consumers().map(|consumer| consumer.to_string()).collect();
         let service = report.service.to_string();
         let problems = self.azure.with(|state| state.problems(&service, &apps));
         self.judged += 1;
@@ -235,7 +266,7 @@ impl Storm {
     }
 
     /// Runs with nothing going wrong, until all is settled or a day has gone by.
-    pub(super) async fn settle(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn settle(&mut self, others: &mut Others) -> Result<(), Trouble> {
         let services: Vec<ServiceId> = self.progress.keys().cloned().collect();
         let end = self.clock.now() + TimeDelta::days(1);
         self.calm = true;
@@ -246,10 +277,10 @@ impl Storm {
             if self.progress.values().all(|progress| progress.settled) {
                 break;
             }
-            self.clock.advance(Duration::from_secs(600));
+            others.until(self, self.clock.now() + TimeDelta::minutes(10)).await;
         }
         // So that nothing hides behind the last request.
-        self.clock.advance(Duration::from_secs(7200));
+        others.until(self, self.clock.now() + TimeDelta::hours(2)).await;
         Ok(())
     }
 

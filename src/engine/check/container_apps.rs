@@ -16,16 +16,21 @@ use crate::azure::consumers::key_vault::Secret;
 use crate::azure::consumers::{Contents, Place, Versions};
 use crate::report::cause;
 use crate::report::text::azure as words;
+use crate::report::text::readable;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{
     ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, SecretId, names_signalr,
 };
-use rekey_core::plan::{Consumer, ConsumerRef, Holding, ReferenceFault, SettingFault, Snapshot, Unknown};
+use rekey_core::plan::{
+    Consumer, ConsumerRef, Execution, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
+};
 
 /// What this run wrote into an app, whose readers it restarted.
 #[derive(Debug)]
 pub(super) struct Brought {
     written: ContainerApp,
+    /// Its readers as they were when they were last looked at.
+    looked: Vec<Reader>,
     /// Until when the run waits for its readers to be replaced; no longer, once they were.
     awaited_until: Option<DateTime<Utc>>,
 }
@@ -62,7 +67,10 @@ impl Check {
         };
         let first = (out.consumers.len(), out.unknown.len());
         let names = self.add_secrets_of(&consumer, app, journal, out);
-        secrets.extend(self.in_vaults(&consumer).into_iter().map(|(_, secret)| secret));
+        for (_, secret) in self.in_vaults(&consumer) {
+            out.reads.insert((consumer.clone(), ConsumerId::KeyVaultSecret(secret.clone())));
+            secrets.insert(secret);
+        }
         if app.is_updating() && !echo {
             let (app, detail) = (consumer.clone(), words::UPDATING.to_owned());
             out.unknown.push(Unknown::Unreadable { app, detail, passing: true });
@@ -75,6 +83,9 @@ impl Check {
         let is_known = journal.seen(&consumer) == Some(by_secrets.as_slice())
             && !journal.is_blurred(&consumer)
             && self.is_as_we_left_it(&judged);
+        if echo {
+            self.add_late(&judged, out);
+        }
         let is_settled = echo || is_known || self.add_readers(&judged, out);
         let lasts = out.unknown[first.1..].iter().any(Unknown::lasts);
         let mut held = held(out, first.0, lasts || !is_settled);
@@ -83,7 +94,13 @@ impl Check {
             held.sort();
             held.dedup();
         }
-        out.seen.insert(consumer, held);
+        // By a secret that the platform could not fetch it goes on with what it last held, as far as anybody knows.
+        let is_unfetched = out.unknown[first.1..].iter().any(Unknown::is_of_reference);
+        if is_unfetched && lose(&consumer, journal, out) {
+            out.blurred.extend(lasts.then_some(consumer));
+        } else {
+            out.seen.insert(consumer, held);
+        }
     }
 
     /// A consumer that is out of sight.
@@ -99,7 +116,7 @@ impl Check {
         if !passing && journal.seen(consumer).is_some() {
             out.blurred.insert(consumer.clone());
         }
-        lose(consumer, journal, out);
+        let _ = lose(consumer, journal, out);
     }
 
     /// Adds what the secrets and variables of an app hold; the names of the secrets that are the service's.
@@ -160,25 +177,44 @@ impl Check {
             Some(written) => written.replaces(&reader.name),
             None => reader.created.zip(since).is_none_or(|(created, since)| created <= since),
         };
-        let old: Vec<&Reader> = app.readers().iter().filter(is_old).collect();
-        if let Some(oldest) = old.iter().min_by_key(|reader| reader.created) {
-            match judged.id.kind() {
-                ContainerAppKind::Job => add_executions(judged, &old, out),
-                ContainerAppKind::App
-                    if brought.is_some() || is_being_replaced(app, &old, *at, patience(judged, out)) =>
-                {
-                    out.unknown.push(unknown(judged, words::being_replaced(&oldest.name), true));
-                }
-                ContainerAppKind::App => add_replicas(judged, out),
-            }
-            return false;
+        let (old, new): (Vec<&Reader>, Vec<&Reader>) = app.readers().iter().partition(is_old);
+        if old.is_empty() {
+            let is_late = |reader: &&Reader| {
+                !reader.runs && reader.created.is_some_and(|created| *at < created + STARTS_WITHIN)
+            };
+            let late: Vec<&Reader> = new.into_iter().filter(is_late).collect();
+            let none = late.is_empty();
+            out.unknown.extend((!none).then(|| awaited(judged, words::do_not_run_yet(in_states(&late)))));
+            return none;
         }
-        let is_late = |reader: &&Reader| {
-            !reader.runs && reader.created.is_some_and(|created| *at < created + STARTS_WITHIN)
+        let going = match judged.id.kind() {
+            ContainerAppKind::Job => {
+                add_executions(judged, &old, out);
+                return false;
+            }
+            // This run restarted them, and does so no second time.
+            ContainerAppKind::App if brought.is_some() => {
+                let until = app.changed().map_or(*at, |changed| changed + patience(judged, out));
+                Some((old, until))
+            }
+            ContainerAppKind::App => going(app, &old, *at, patience(judged, out)),
         };
-        let late = app.readers().iter().find(is_late);
-        out.unknown.extend(late.map(|late| unknown(judged, words::does_not_run_yet(&late.name), true)));
-        late.is_none()
+        match going {
+            Some((going, until)) => add_going(judged, &going, until, out),
+            None => add_replicas(judged, out),
+        }
+        false
+    }
+
+    /// Adds the new replicas of an app that this run restarted and that do not run, as long as it waits for them, where
+    /// somebody is refused meanwhile.
+    fn add_late(&self, judged: &Judged<'_>, out: &mut Snapshot) {
+        let Some(Brought { written, looked, .. }) = self.brought.get(&judged.consumer) else { return };
+        let is_late = |reader: &&Reader| !reader.runs && !written.replaces(&reader.name);
+        let late: Vec<&Reader> = looked.iter().filter(is_late).collect();
+        if !late.is_empty() && !remembered(judged, out).is_empty() {
+            out.unknown.push(awaited(judged, words::do_not_run_yet(in_states(&late))));
+        }
     }
 
     /// Whether nobody has changed it since a run of ours gave it a key, saw its readers replaced, and put that on record. Who
@@ -243,7 +279,8 @@ impl Check {
     /// Takes down what was written into an app, if its readers are to be replaced by others.
     pub(super) fn brings(&mut self, consumer: ConsumerId, app: &ContainerApp, at: DateTime<Utc>) {
         if app.is_written() {
-            let brought = Brought { written: app.clone(), awaited_until: Some(at + ARRIVES) };
+            let (written, awaited_until) = (app.clone(), Some(at + ARRIVES));
+            let brought = Brought { written, looked: vec![], awaited_until };
             self.brought.insert(consumer, brought);
         }
     }
@@ -256,6 +293,7 @@ impl Check {
             let Some(until) = brought.awaited_until.filter(|_| !read.echo) else { continue };
             let Ok(Contents::ContainerApp(app)) = &read.found else { continue };
             let written = &brought.written;
+            brought.looked = app.readers().to_vec();
             if now >= until || app.is_overwritten(written) || has_arrived(id, app, written) {
                 brought.awaited_until = None;
                 continue;
@@ -273,12 +311,45 @@ fn has_arrived(id: &ContainerAppId, app: &ContainerApp, written: &ContainerApp) 
     app.holds_what_was(written) && all_new
 }
 
-/// Whether an app was changed a short while ago, and beside each old replica is one of after that: those may be about to go.
-fn is_being_replaced(app: &ContainerApp, old: &[&Reader], now: DateTime<Utc>, patience: TimeDelta) -> bool {
-    let Some(changed) = app.changed() else { return false };
+/// The replicas of before the last change of an app, and until when they are taken to be on their way out: if beside each of
+/// them is one that was made since, and the change is not long ago. Those that were made since, and too soon to be sure what
+/// they run with, stay as they are, whoever waits for them.
+fn going<'a>(
+    app: &'a ContainerApp,
+    old: &[&'a Reader],
+    now: DateTime<Utc>,
+    patience: TimeDelta,
+) -> Option<(Vec<&'a Reader>, DateTime<Utc>)> {
+    let changed = app.changed()?;
     let is_newer = |reader: &Reader| reader.created.is_some_and(|created| changed < created);
     let newer: Vec<&Reader> = app.readers().iter().filter(|reader| is_newer(reader)).collect();
-    now < changed + patience && old.iter().all(|old| newer.iter().any(|reader| reader.is_beside(old)))
+    let before: Vec<&Reader> = old.iter().copied().filter(|reader| !is_newer(reader)).collect();
+    let go = !before.is_empty() && before.iter().all(|old| newer.iter().any(|new| new.is_beside(old)));
+    let until = Some(changed + patience).filter(|until| go && now < *until)?;
+    Some((before, until))
+}
+
+/// Adds replicas that are on their way out, and those that do not run in their place. Who has an invalid key is refused until
+/// the old ones are gone.
+fn add_going(judged: &Judged<'_>, going: &[&Reader], until: DateTime<Utc>, out: &mut Snapshot) {
+    let is_late = |reader: &&Reader| !reader.runs && !going.contains(reader);
+    let late: Vec<&Reader> = judged.app.readers().iter().filter(is_late).collect();
+    let names: Vec<&str> = going.iter().map(|reader| reader.name.as_str()).collect();
+    let going = words::being_replaced(names.join(", "), readable(until));
+    let why = match &late[..] {
+        [] => going,
+        late => format!("{going}; {}", words::do_not_run_yet(in_states(late))),
+    };
+    out.unknown.push(awaited(judged, why));
+    if !remembered(judged, out).is_empty() {
+        out.lost.insert(judged.consumer.clone());
+    }
+}
+
+/// Replicas, each with the state that it is in.
+fn in_states(replicas: &[&Reader]) -> String {
+    let told: Vec<String> = replicas.iter().map(|one| format!("{} ({})", one.name, one.state)).collect();
+    told.join(", ")
 }
 
 /// How long that is believed. Who may be refused meanwhile has no time for it.
@@ -290,9 +361,16 @@ fn at(consumer: &ConsumerId, name: &str) -> ConsumerRef {
     ConsumerRef { app: consumer.clone(), section: None, name: name.to_owned() }
 }
 
-fn unknown(judged: &Judged<'_>, why: String, passing: bool) -> Unknown {
+/// What lasts.
+fn unknown(judged: &Judged<'_>, why: String) -> Unknown {
     let (app, name) = (judged.consumer.clone(), judged.names.join(", "));
-    Unknown::Reference { app, name, fault: ReferenceFault::Other, why, passing }
+    Unknown::Reference { app, name, fault: ReferenceFault::Other, why, passing: false }
+}
+
+/// What takes its time.
+fn awaited(judged: &Judged<'_>, why: String) -> Unknown {
+    let (app, name) = (judged.consumer.clone(), judged.names.join(", "));
+    Unknown::Reference { app, name, fault: ReferenceFault::Awaited, why, passing: true }
 }
 
 /// The keys that an app was last seen with, or was to be given, and that are invalid now.
@@ -317,17 +395,17 @@ fn add_replicas(judged: &Judged<'_>, out: &mut Snapshot) {
 /// Executions that may run with a key that is to be left, and that nobody can restart: it lives until they have ended. One that
 /// may run with an invalid key is refused until then.
 fn add_executions(judged: &Judged<'_>, old: &[&Reader], out: &mut Snapshot) {
-    let goes_on = |reader: &&Reader| reader.created.map(|created| judged.at - created);
-    // Longer than it has been going on already, whenever the key was left.
-    let longest = old.iter().map(|reader| goes_on(reader).unwrap_or(UNTOLD) + STARTS_WITHIN).max();
-    let within = longest.and_then(|longest| longest.to_std().ok()).unwrap_or_default();
-    out.readers_within.insert(judged.consumer.clone(), within);
     if !remembered(judged, out).is_empty() {
         let names: Vec<&str> = old.iter().map(|reader| reader.name.as_str()).collect();
         let why = words::execution_is_refused(names.join(", "), judged.id.name());
-        out.unknown.push(unknown(judged, why, false));
+        out.unknown.push(unknown(judged, why));
+    }
+    for reader in old {
+        let (job, name, until) = (judged.consumer.clone(), reader.name.clone(), reader.ends_by(judged.at));
+        if until <= judged.at {
+            let why = words::execution_is_overdue(&name, readable(until));
+            out.unknown.push(unknown(judged, why));
+        }
+        out.executions.push(Execution { job, name, began: reader.created, until });
     }
 }
-
-/// How long an execution counts as going on of which it is not told since when: no job may run for longer.
-const UNTOLD: TimeDelta = TimeDelta::days(30);

@@ -19,6 +19,15 @@ use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, Key, KeyValueId, SecretId, SecretReference};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
 
+/// Why a place could not be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) kind: ArmErrorKind,
+    /// The action that it takes.
+    pub(crate) action: Option<&'static str>,
+    pub(crate) told: String,
+}
+
 /// What whoever reads a key-value is given.
 struct Given {
     /// What holds it: the key-value, or the secret that it leads to.
@@ -94,7 +103,8 @@ impl Check {
             Ok(given) => given,
             Err((detail, passing)) => {
                 out.unknown.push(Unknown::Unreadable { app: consumer.clone(), detail, passing });
-                return lose(&consumer, journal, out);
+                let _ = lose(&consumer, journal, out);
+                return;
             }
         };
         let is_configured = service.app_configuration.iter().any(|one| one.id == *id);
@@ -184,13 +194,25 @@ impl Check {
         all.map(|reader| (is_current(&reader), reader)).map(|(current, reader)| (reader, current)).collect()
     }
 
-    /// The places that could not be read, by their consumers.
-    pub(crate) fn refusals(&self) -> BTreeMap<ConsumerId, ArmErrorKind> {
-        let refused = self.places.iter().filter_map(|(place, read)| {
-            let error = read.found.as_ref().err()?;
-            Some((place.consumer(), error.kind()))
+    /// Why places could not be read, by their consumers.
+    pub(crate) fn refusals(&self) -> BTreeMap<ConsumerId, Vec<Refusal>> {
+        let mut refused: BTreeMap<ConsumerId, Vec<Refusal>> = BTreeMap::new();
+        for (place, read) in &self.places {
+            if let Err(error) = &read.found {
+                let (kind, action, told) = (error.kind(), error.action(), cause::told(error));
+                refused.entry(place.consumer()).or_default().push(Refusal { kind, action, told });
+            }
+        }
+        refused
+    }
+
+    /// The environments that container apps and jobs are in, as far as they were read.
+    pub(crate) fn environments(&self) -> Vec<(ConsumerId, String)> {
+        let read = self.places.iter().filter_map(|(place, read)| {
+            let app = read.found.as_ref().ok()?.container_app()?;
+            Some((place.consumer(), app.environment()?.to_owned()))
         });
-        refused.collect()
+        read.collect()
     }
 
     /// The key-values that matter to a service, as far as is known.
@@ -244,10 +266,24 @@ impl Check {
         values.chain(readers.map(Place::settings_of)).chain(secrets).collect()
     }
 
+    /// Which key-value leads to which secret.
+    pub(super) fn leads(&self, service: &ServiceConfig) -> Vec<(ConsumerId, ConsumerId)> {
+        let all = self.references_of(service);
+        all.map(|(id, reference)| (ConsumerId::KeyValue(id), ConsumerId::KeyVaultSecret(reference.secret)))
+            .collect()
+    }
+
     fn references(&self, service: &ServiceConfig) -> impl Iterator<Item = SecretReference> {
-        let of = |id: KeyValueId| self.read_of(&Place::of_key_value(id))?.key_value()?.refers_to();
+        self.references_of(service).map(|(_, reference)| reference)
+    }
+
+    fn references_of(&self, service: &ServiceConfig) -> impl Iterator<Item = (KeyValueId, SecretReference)> {
+        let of = |id: KeyValueId| {
+            let reference = self.read_of(&Place::of_key_value(id.clone()))?.key_value()?.refers_to()?;
+            Some((id, reference))
+        };
         let all = self.key_values(service).into_iter().filter_map(of);
-        all.filter(|reference| reference.secret.is_below(self.vault_suffix))
+        all.filter(|(_, reference)| reference.secret.is_below(self.vault_suffix))
     }
 
     /// Of all that an app reads of key-values, the versions that hold one of these keys.

@@ -55,6 +55,13 @@ impl Check {
         let secret = version.map(|version| self.version(&reference.secret, version));
         let secret = match secret {
             Some(Some(Ok(secret))) => secret,
+            // No version of a secret that is there can be deleted: this one is of the secret that the setting referred to before.
+            Some(Some(Err(error)))
+                if error.kind() == ArmErrorKind::Gone && self.is_there(&reference.secret) =>
+            {
+                let why = words::of_another_secret(version.unwrap_or_default());
+                return out.unknown.push(of_fault(ReferenceFault::Awaited, why, true));
+            }
             Some(Some(Err(error))) => {
                 return out.unknown.push(unknown(cause::told(error), error.is_passing()));
             }
@@ -81,10 +88,17 @@ impl Check {
             let read = read.map_or(self.keys_at, |read| read.at);
             since.is_none_or(|since| read < since + FETCHED_WITHIN)
         };
+        // A version that is not the newest of the secret will not come: a newer one was made since, or the setting was made to
+        // refer to another secret, whose versions say nothing of this one.
+        let is_newest = |version: &str| {
+            let newest = self.read_of(&Place::of_secret(reference.secret.clone())).and_then(Contents::secret);
+            newest.is_none_or(|newest| newest.version == version)
+        };
         match brought {
             Some((brought, _)) if brought == secret.version => {}
-            Some((brought, since)) if is_new(since) => {
-                out.unknown.push(unknown(words::not_fetched(&secret.version, brought), true));
+            Some((brought, since)) if is_new(since) && (since.is_none() || is_newest(brought)) => {
+                let why = words::not_fetched(&secret.version, brought);
+                out.unknown.push(of_fault(ReferenceFault::Awaited, why, true));
             }
             Some(_) | None => add_either(at, out),
         }
@@ -115,7 +129,7 @@ impl Check {
             Some(Err(error)) => {
                 let (detail, passing) = (cause::told(error), error.is_passing());
                 out.unknown.push(Unknown::Unreadable { app: consumer.clone(), detail, passing });
-                lose(&consumer, journal, out);
+                let _ = lose(&consumer, journal, out);
             }
             None => {
                 let detail = words::NOT_READ.to_owned();
@@ -142,7 +156,7 @@ impl Check {
             Some(Err(error)) => {
                 let (detail, passing) = (words::left_behind(cause::told(error)), error.is_passing());
                 out.unknown.push(Unknown::Unreadable { app: consumer.clone(), detail, passing });
-                lose(&consumer, journal, out);
+                let _ = lose(&consumer, journal, out);
             }
             Some(Ok(_)) | None => self.add_secret(id, service, journal, out),
         }
@@ -171,6 +185,11 @@ impl Check {
         if !goes_on && (last.is_some() || !held.is_empty()) {
             out.seen.insert(consumer, held);
         }
+    }
+
+    /// Whether a secret was found.
+    fn is_there(&self, id: &SecretId) -> bool {
+        self.read_of(&Place::of_secret(id.clone())).is_some()
     }
 
     /// A version of a secret that was read, or why it could not be.
@@ -291,6 +310,7 @@ pub(super) fn holders(journal: &Journal) -> impl Iterator<Item = &ConsumerId> {
 
 /// An app whose process may run with either key.
 pub(super) fn add_either(at: &ConsumerRef, out: &mut Snapshot) {
+    out.may_hold.insert(at.clone());
     for key_type in KeyType::ALL {
         let consumer = Consumer { at: at.clone(), holds: Holding::Valid(key_type) };
         if !out.consumers.contains(&consumer) {

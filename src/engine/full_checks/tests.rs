@@ -23,6 +23,7 @@ fn service(name: &str, apps: usize) -> ServiceConfig {
         static_web_apps: vec![],
         app_configuration: vec![],
         external: vec![],
+        health: BTreeMap::new(),
         policy: Policy::default(),
     }
 }

@@ -64,8 +64,6 @@ sentences! {
     HIDDEN_LINE = "[a line with a key]";
     HIDDEN_OUTPUT = "[an output with a key]";
     not_well(url, within, why) = "the app does not work: {url} gave no success within {within}: {why}";
-    NO_HEALTH_ANSWER = "no answer";
-    health_status(status) = "it answered {status}";
 
     // Going back.
     NOTHING_TO_PUT_BACK = "no file was changed for it, so there is nothing to put back: look at the app. The next round tries \
@@ -89,6 +87,8 @@ sentences! {
     report_unauthorized(status) = "it was answered {status}: give the agent the current code of the function";
     report_not_found(status, said) = "it was answered {status} ({said}): check the URL, and that rekey.toml has the instance \
         and the reporter of this name";
+    report_not_recorded(status, said) = "it was answered {status}, and not that it is on record, so it was not the function OnReport \
+        that answered ({said}): check the URL, and what stands before it";
     report_busy(status, said) = "it was answered {status} ({said}), also when it was sent again: a run may be at work on the \
         service, or the function app is out of order";
     report_refused(status, said) = "it was answered {status} ({said}): check instance and name against rekey.toml";

@@ -16,6 +16,14 @@ sentences! {
     asked_again(what, until) = "Azure Resource Manager answered 429, too many requests, to this: {what}. This process waits, \
         and asks again at {until}; of other requests that have to wait until then it is not told";
 
+    // How an app is.
+    NO_HEALTH_ANSWER = "no answer";
+    health_status(status) = "it answered {status}";
+    unwell(app, url, why) = "{app} is not well: {url}: {why}";
+    not_on_the_new_key(apps) = "not seen with the new key: {apps}";
+    new_key_not_taken(detail) = "the service does not take the new key: {detail}";
+    not_often_enough(times) = "not well {times} times in a row";
+
     // A request and its answer.
     NOT_MADE = "could not make the request";
     NO_BODY = "could not write the body of the request";
@@ -40,12 +48,20 @@ sentences! {
     NO_VERSION = "App Service does not say which version of the secret the app is given";
     not_resolved(status, details, advice) = "App Service does not resolve it ({status}): {details}; {advice}";
     not_fetched(has, wanted) = "the app is still given version {has} of it, and not yet {wanted}";
+    of_another_secret(version) = "App Service still gives the app version {version}, which is none of this secret: the setting \
+        referred to another a moment ago, and the next run looks again";
     UPDATING = "an update of it is under way";
     UPDATE_FAILED = "Azure took the update on, and it failed";
+    update_fails_again(app) = "the update before it failed as well, so it is most likely {app} itself that does not let itself be \
+        updated: see why (`az containerapp show`, `az containerapp revision list`, the activity log) and mend that; the next run \
+        tries again";
     NO_VALUE = "Container Apps does not tell what it has fetched from the Key Vault";
-    being_replaced(replica) = "the replica {replica} is still there, which may run with the key that was there before; it is \
-        being replaced";
-    does_not_run_yet(replica) = "the new replica {replica} does not run yet";
+    being_replaced(replicas, until) = "replicas that were made before its secrets were last changed, and may run with the key of \
+        before, are still there: {replicas}. They are being replaced, which is waited for until {until}; a run after that \
+        restarts them";
+    do_not_run_yet(replicas) = "new replicas do not run yet: {replicas}";
+    execution_is_overdue(execution, until) = "the execution {execution} may run with the key of before, and still runs after {until}, \
+        by which the job's replicaTimeout should have ended it: `az containerapp job stop` ends it";
     execution_is_refused(executions, job) = "executions that were started with a key that is invalid now still run, and are \
         refused until they end ({executions}): `az containerapp job stop` ends them, and the next execution of {job} has a \
         valid key";
@@ -158,7 +174,7 @@ pub(crate) fn of_reference(fault: ReferenceFault, passing: bool) -> String {
         ReferenceFault::NoSecret =>
             "correct the secret's name in the reference, make the secret, or recover it (`az keyvault secret recover`)";
         ReferenceFault::NoVersion => "correct the version in the reference, or take it out";
-        ReferenceFault::Other =>
+        ReferenceFault::Awaited | ReferenceFault::Other =>
             "check that the secret's newest version is enabled, and that the vault's network rules let the app in";
     })
 }

@@ -47,6 +47,15 @@ sentences! {
     ACKNOWLEDGE_QUESTION = "Is that so? A key that you say was left is regenerated after its grace period, and whoever still holds \
         it is cut off then";
     ACKNOWLEDGE_NOBODY = "nobody";
+    acknowledge_too_early(name) = "{name}: no run has checked it yet, so no key is on record that could be acknowledged; nothing \
+        was done. Wait for the first run of RotateKeys, or do one by `signalr-rekey rotate`, which regenerates nothing before this is \
+        said; then repeat this command";
+    acknowledge_new_key(key_type) = "the {key_type} key that Azure lists is not on record yet: somebody has regenerated it since the \
+        last run. Nothing was done; repeat this command after the next run";
+    acknowledge_overtaken(name) = "{name}: nothing was recorded, because another run has found something else since this was \
+        looked at: repeat this command, which shows it";
+    acknowledge_stands(name, decision) = "as it stands, {name}: {decision}";
+    acknowledge_to_record(says) = "to be recorded: {says}";
     acknowledge_not_known(name, service, file, known) = "{name:?} is nobody whose word counts for {service}: it is neither among its \
         reporters and manual consumers in {file}, nor a secret that readers may read unseen; there is: {known}. Nothing was done";
     acknowledge_which_key(who) = "which key does {who} hold? Consumers hold both keys, or none: pass --key Primary or --key \
@@ -57,6 +66,29 @@ sentences! {
     acknowledge_holds(by, who, key_type, key) = "{by} says: {who} holds the {key_type} key ({key}) now, and no other";
     acknowledge_left(by, consumer, key_type, key) = "{by} says: whoever reads {consumer} has left the {key_type} key ({key})";
     acknowledged(name) = "{name}: recorded; the next run goes by it";
+
+    // `pause` and `resume`.
+    PAUSE_NO_TIME = "--until is no time: write one with an offset (2026-12-01T08:00Z), a time and a zone (\"2026-12-01T08:00 \
+        Europe/Berlin\"; not one that its clock leaves out), or a duration from now (12h). Nothing was done";
+    pause_over(until) = "--until is {until}, which is past. Nothing was done";
+    pause_too_long(until) = "--until is {until}, which is more than a year away: pause again when it ends, so that no pause is \
+        forgotten. Nothing was done";
+    PAUSE_NO_REASON = "--why is empty, or longer than one line of 200 characters. Nothing was done";
+    paused(name, until, replaces) = "{name}: rotations are paused until {until}{replaces}; repairs go on";
+    pause_replaces(until, by) = " (in place of a pause until {until} by {by})";
+    pause_is_on(until, since, by, why) = "rotations are paused until {until}, since {since}, by {by}: {why}";
+    resumed(name, until, by) = "{name}: the pause until {until} by {by} is ended; the next run rotates what is due";
+    resume_nothing(name) = "{name}: nothing to resume: it is not paused";
+
+    // `approve`.
+    approve_already(name, by, at, until) = "{name}: nothing to approve: {by} approved this rotation at {at}, and it may begin \
+        until {until}";
+    approve_nothing(name) = "{name}: nothing to approve: no rotation waits for an approval";
+    approve_never_seen(name) = "{name}: nothing was recorded: no run has checked this service yet; approve the rotation after \
+        the first one";
+    approve_says(by, key_type, key) = "  {by} approves the rotation that replaces the {key_type} key ({key})";
+    APPROVE_QUESTION = "Is it approved?";
+    approved(name) = "{name}: recorded; the next run begins with it, inside a window";
 
     // `rotate`, and the forecast that `plan` shows too.
     rotate_no_journal() = "rotate needs the journal of the deployed app, and no storage is named: without it this run \
@@ -92,6 +124,7 @@ sentences! {
     standing_outside(at) = "was regenerated from outside, as was seen at {at}";
     standing_first_seen(at) = "is the one that was first seen at {at}";
     standing_accepted(made) = "{made}, and the service accepts it";
+    standing_may_hold(who) = "perhaps {who}";
     standing_held_by(holders) = "it is held by {holders}";
     STANDING_HELD = "consumers hold it, or are being given it";
     STANDING_NOT_HELD = "no consumer holds it";
@@ -107,11 +140,12 @@ sentences! {
 
     // What consumers hold, in lists.
     HOLDS_STALE = "the service no longer has this key";
-    HOLDS_STALE_TEXT = "an invalid key, where it cannot be replaced";
-    HOLDS_REFERENCE = "a reference, which is not followed";
-    HOLDS_INVALID = "an invalid connection string";
-    HOLDS_UNSEEN = "what could not be read";
-    holds_unreported(who) = "{who} has not reported what it holds";
+    HOLDS_STALE_TEXT = "holds an invalid key, where it cannot be replaced";
+    HOLDS_REFERENCE = "holds a reference, which is not followed";
+    HOLDS_PLACEHOLDER = "holds a placeholder";
+    HOLDS_INVALID = "holds an invalid connection string";
+    HOLDS_UNSEEN = "may hold either key: what is said of it above is not resolved";
+    holds_unreported(who) = "{who} may hold either key: it has not reported which";
     holds_reported_stale(who, key) = "{who} holds an invalid key ({key}), as it was reported";
 
     // `history`.
@@ -177,6 +211,7 @@ sentences! {
     VALUE = "the value in Data";
     BODY = "the body of the request";
     QUERY = "the query of the request";
+    METHOD = "the method of the request";
 
     A_PANIC = "internal error: a panic (its message is not shown, as it may hold a key)";
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use rekey_core::journal::{Condition, Illegal};
 
 use super::azure::{BETWEEN, CHECK_THE_IDENTITY};
-use super::{InWords, file_name, readable};
-use crate::azure::arm::{ArmError, ArmErrorKind, Barrier};
+use super::brief::called;
+use super::{InWords, brief, file_name, readable};
+use crate::azure::arm::{ArmError, ArmErrorKind, Barrier, Linked};
 use crate::azure::consumers::Place;
 use crate::azure::credentials::{CredentialError, HalfSet};
 use crate::azure::http::{HttpError, Insecure};
@@ -23,6 +24,8 @@ sentences! {
     WITHOUT_STORAGE = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs \
         them without the storage; `REKEY_STATE=memory signalr-rekey status` shows them, and `signalr-rekey doctor` tells \
         what is wrong with the storage";
+    lacks_on(action, scope) = "give the identity {action} on {scope}, which this is linked to; a new role assignment can take \
+        hours to take effect";
     WITHOUT_JOURNAL = "If apps are cut off, `signalr-rekey rotate --without-journal` repairs them meanwhile";
 }
 
@@ -65,8 +68,11 @@ fn leaves_open(error: &ArmError) -> &'static str {
 /// begin with its name. An operation that is not known has its own name and its resource.
 fn doing(operation: &str, resource: &str) -> String {
     let (app, scope) = (name_in(resource, "sites"), scope(resource));
-    let container_app =
-        name_in(resource, if operation.starts_with("Jobs") { "jobs" } else { "containerApps" });
+    // A job is none of Container Apps' apps, and is written and read like one.
+    let container_app = match operation.starts_with("Jobs") {
+        true => format!("job {}", name_in(resource, "jobs")),
+        false => format!("container app {}", name_in(resource, "containerApps")),
+    };
     let (static_web_app, environment) = (name_in(resource, "staticSites"), name_in(resource, "builds"));
     let of_app_or_slot = operation.strip_suffix("Slot").unwrap_or(operation);
     words!(match of_app_or_slot {
@@ -87,14 +93,14 @@ fn doing(operation: &str, resource: &str) -> String {
             "ask what the Key Vault references among the app settings of {app} lead to";
         "WebApps_GetSiteConnectionStringKeyVaultReferences" =>
             "ask what the Key Vault references among the connection strings of {app} lead to";
-        "ContainerApps_Get" | "Jobs_Get" => "read the container app {container_app}";
-        "ContainerApps_ListSecrets" | "Jobs_ListSecrets" => "list the secrets of the container app {container_app}";
-        "ContainerApps_Update" | "Jobs_Update" => "write the secrets of the container app {container_app}";
-        "ContainerAppsRevisions_ListRevisions" => "list the revisions of the container app {container_app}";
-        "ContainerAppsRevisions_RestartRevision" => "restart the revision {} of the container app {container_app}",
+        "ContainerApps_Get" | "Jobs_Get" => "read the {container_app}";
+        "ContainerApps_ListSecrets" | "Jobs_ListSecrets" => "list the secrets of the {container_app}";
+        "ContainerApps_Update" | "Jobs_Update" => "write the secrets of the {container_app}";
+        "ContainerAppsRevisions_ListRevisions" => "list the revisions of the {container_app}";
+        "ContainerAppsRevisions_RestartRevision" => "restart the revision {} of the {container_app}",
             name_in(resource, "revisions");
-        "ContainerAppsRevisionReplicas_ListReplicas" => "list the replicas of the container app {container_app}";
-        "JobsExecutions_List" => "list the executions of the job {container_app}";
+        "ContainerAppsRevisionReplicas_ListReplicas" => "list the replicas of the {container_app}";
+        "JobsExecutions_List" => "list the executions of the {container_app}";
         "ContainerApps_ListByResourceGroup" | "ContainerApps_ListBySubscription" => "list the container apps in {scope}";
         "Jobs_ListByResourceGroup" | "Jobs_ListBySubscription" => "list the jobs of Container Apps in {scope}";
         "StaticSites_GetStaticSitesByResourceGroup" | "StaticSites_List" => "list the static web apps in {scope}";
@@ -119,6 +125,11 @@ fn doing(operation: &str, resource: &str) -> String {
         "KeyVault_GetSecretVersions" => "list the versions of the secret {resource}";
         "AppConfiguration_GetKeyValue" => "read the key-value {resource}";
         "AppConfiguration_PutKeyValue" => "write the key-value {resource}";
+        "KeyVault_GetSecrets" => "list the secrets of the vault";
+        "AppConfiguration_GetKeyValues" => "list the key-values of the store";
+        "Resources_List" => "list the vaults and stores in {scope}";
+        "Vaults_Get" => "read the access policies of the vault {}", name_in(resource, "vaults");
+        "Linker_List" => "list the links of Service Connector to {}", resource.split("/providers/Microsoft.ServiceLinker").next().unwrap_or(resource);
         "Subscriptions_List" => "list the subscriptions";
         "GetToken" => "sign in to Azure";
         "Permissions_ListForResource" | "Permissions_ListForResourceGroup" => "list the permissions on {resource}";
@@ -155,6 +166,9 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 fn advice(error: &ArmError) -> String {
     if let Some(advice) = error.own_advice() {
         return advice.to_owned();
+    }
+    if let Some(Linked { action, scope }) = error.linked() {
+        return lacks_on(action, scope);
     }
     let (kind, file) = (error.kind(), file_name());
     words!(match kind {
@@ -246,10 +260,7 @@ impl fmt::Display for RunError {
             Self::Arm(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::OutOfTime => f.write_str("out of time"),
-            Self::Rewrites(errors) => {
-                let told: Vec<String> = errors.iter().map(|error| cause::told(error)).collect();
-                f.write_str(&told.join("; "))
-            }
+            Self::Rewrites(errors) => f.write_str(&brief::faults(errors)),
         }
     }
 }
@@ -257,10 +268,10 @@ impl fmt::Display for RunError {
 words! {
     impl Display for RewriteError {
         Self::Arm { error: refusal, .. } => "{refusal}";
-        Self::Locked { place, .. } => "{}: not written", place.consumer().name();
+        Self::Locked { place, .. } => "{}: not written", called(&place.consumer());
         Self::Overwritten { place } =>
             "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next \
-            run tries again", place.consumer().name(), of_place(place);
+            run tries again", called(&place.consumer()), of_place(place);
     }
 }
 
@@ -390,11 +401,17 @@ words! {
         Self::LeftByAll => "a consumer holds that key";
         Self::NewsOfWait => "that is on record already";
         Self::HeldToWait => "no consumer holds that key";
+        Self::NoGateFailed => "a wave did not come back, and nobody has looked yet";
+        Self::NewsOfWave => "it is known already that the wave is held back";
+        Self::GateOpen => "no wave of this number waits for its gate";
     }
 }
 
 words! {
     impl Display for LockError {
+        Self::Held(Held { holder: LockHolder::Unanswered { run, request }, until, .. }) =>
+            "another run ({run}) had no answer to a request that Azure may still carry out, and that would undo whatever is \
+            written before: {request}. So nobody else writes until {}, by when it cannot arrive any more", readable(*until);
         Self::Held(Held { holder, until, .. }) =>
             "{holder} has the lock of its settings until {} at the latest", readable(*until);
         Self::Store(_) => "the lock of its settings cannot be taken";
@@ -404,6 +421,7 @@ words! {
 words! {
     impl Display for LockHolder {
         Self::Run(run) => "another run ({run})";
+        Self::Unanswered { run, request } => "another run ({run}), which had no answer to a request ({request}),";
         Self::Faster => "another run (one that was faster)";
         Self::Unreadable => "another run (its lock cannot be read)";
     }
@@ -444,6 +462,8 @@ words! {
         Self::NoReport => "it is missing; a report belongs there";
         Self::NotThere => "it is missing from the report";
         Self::NoText => "it is not a text";
+        Self::Repeated => "it is there more than once";
+        Self::NoPost => "it is not POST, by which reports are sent";
         Self::MoreMembers => "it has other members than instance, name and fingerprint";
         Self::NoServiceId => "it is not the resource id of a SignalR service";
         Self::NoName => "it is not a name of letters, digits, '.', '_' and '-'";

@@ -1,10 +1,10 @@
 //! The journal: what happened, and what is on record.
 
-use rekey_core::journal::{Entry, Event, Failures, Journal, Obstacle, UNCHANGED};
+use rekey_core::journal::{AfterGate, Entry, Event, Failures, Journal, Obstacle, UNCHANGED};
 use rekey_core::model::{ConsumerId, KeyType};
 
-use super::snapshot::external;
-use super::{InWords, readable};
+use super::brief::called;
+use super::{InWords, brief, readable};
 
 /// What happened, with the key that is being replaced where that is known: the end of a regeneration does not name it.
 pub fn told(event: &Event, in_flight: Option<KeyType>) -> String {
@@ -61,16 +61,30 @@ words! {
         Self::Verified { key_type } => "the service accepts the {key_type} key";
         Self::VerificationRefused { key_type, detail } => "the service does not accept the {key_type} key: {detail}";
         Self::RepointIntended { key_type } => "about to give the {key_type} key to consumers";
-        Self::Repointed { key_type, apps, repaired: true } => "repaired with the {key_type} key: {}", named(apps);
+        Self::Repointed { key_type, apps, repaired: true } => "given the {key_type} key in the place of an invalid one: {}", named(apps);
         Self::Repointed { key_type, apps, repaired: false } => "repointed to the {key_type} key: {}", named(apps);
-        Self::Reported { consumer, fingerprint } => "{} reports that it holds the key {fingerprint}", external(consumer);
+        Self::Reported { consumer, fingerprint } => "{} reports that it holds the key {fingerprint}", called(consumer);
         Self::Acknowledged { consumer, fingerprint, by } =>
-            "{} holds the key {fingerprint}, as {by} acknowledged", external(consumer);
+            "{} holds the key {fingerprint}, as {by} acknowledged", called(consumer);
         Self::ReadersAcknowledged { consumer, fingerprint, by } =>
-            "whoever reads {} has left the key {fingerprint}, as {by} acknowledged", consumer.name();
-        Self::ExternalAwaited { key_type, awaited: true } =>
-            "those alone still hold the {key_type} key whom only others can change; they are waited for";
-        Self::ExternalAwaited { key_type, awaited: false } => "an app holds the {key_type} key again; nobody is asked to leave it";
+            "whoever reads {} has left the key {fingerprint}, as {by} acknowledged", called(consumer);
+        Self::WaveIntended { number, key_type, apps } => "about to move wave {number} to the {key_type} key: {}", named(apps);
+        Self::WaveHeldBack { number, detail } => "wave {number} is not moved, because it was not well before: {detail}";
+        Self::GatePassed { number } => "wave {number} is well with its new key";
+        Self::GateFailed { number, detail, then: AfterGate::RollBack } =>
+            "wave {number} did not come back with its new key, and gets back the key that it had: {detail}";
+        Self::GateFailed { number, detail, then: AfterGate::Stop } =>
+            "wave {number} did not come back with its new key, and keeps it (on_unhealthy): {detail}";
+        Self::GateFailed { number, detail, then: AfterGate::Report } =>
+            "wave {number} did not come back with its new key, and keeps it, for the key that it had is compromised: {detail}";
+        Self::Paused { until, by, why } => "rotations paused until {} by {by}: {why}", readable(*until);
+        Self::Resumed { by } => "pause of rotations ended by {by}";
+        Self::Approved { fingerprint, until, by, noticed } =>
+            "rotation that replaces the key {fingerprint} approved by {by}{}; it may begin until {}",
+            if *noticed { ", as an event says" } else { "" }, readable(*until);
+        Self::ExternalAwaited { key_type, awaited: true, who } =>
+            "these alone still hold the {key_type} key, whom only others can change, and are waited for: {}", named(who);
+        Self::ExternalAwaited { key_type, awaited: false, .. } => "an app holds the {key_type} key again; nobody is asked to leave it";
     }
 }
 
@@ -80,6 +94,7 @@ words! {
         Self::Failures(Failures { count, detail, .. }) => "regenerating a key failed {count} times in a row: {}",
             cause(detail);
         Self::Refused { key_type, detail } => "the service did not accept the {key_type} key: {detail}";
+        Self::Gate { number, detail } => "wave {number} did not come back with its new key: {detail}";
         Self::Operation { key_type } =>
             "Azure is being asked about the operation that regenerates the {key_type} key";
     }
@@ -90,7 +105,7 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 fn named<'a>(apps: impl IntoIterator<Item = &'a ConsumerId>) -> String {
-    apps.into_iter().map(ConsumerId::name).collect::<Vec<_>>().join(", ")
+    brief::names(apps.into_iter().map(called), 2 * brief::MOST)
 }
 
 /// Why a regeneration failed: what Azure said, or what is known without its word.

@@ -68,6 +68,8 @@ impl InWords for Notice {
                 instance.name(),
                 deadline.map_or_else(String::new, |at| format!(" at {}", readable(at)));
             Self::Compromised { instance } => "the keys of {} are reported as compromised", instance.name();
+            Self::Approved { instance, approving } => "{} approves the rotation of {} that replaces the key {}",
+                approving.by, instance.name(), approving.key;
             Self::Ignored(ignored) => "{}", ignored.in_words();
             Self::Unreadable { fault } => "not understood: {}", fault.in_words();
         })
@@ -85,14 +87,18 @@ words! {
 words! {
     impl InWords for BridgeFault {
         Self::AlmostOurs => "its type ends like one of the bridge's but does not begin with SignalRRekey.";
-        Self::UnknownType => "its type is neither SignalRRekey.RegenerationAnnounced nor SignalRRekey.KeysExposed";
+        Self::UnknownType => "its type is none of SignalRRekey.RegenerationAnnounced, SignalRRekey.KeysExposed and \
+            SignalRRekey.RotationApproved";
         Self::NoInstance => "its data has no instance";
         Self::NotAnInstance => "its data.instance is not the resource id of a SignalR service";
         Self::Misspelt(meant) => "its data has an unknown member; did you mean {meant}?";
         Self::UnknownMember =>
-            "its data has an unknown member, which may be meant for instance, keyTypes or deadline: take it out";
+            "its data has an unknown member, which may be meant for one that is known: take it out";
         Self::NotAKeyType => "its data.keyTypes has something other than Primary and Secondary";
         Self::NoKeyTypes => "its data.keyTypes is empty";
+        Self::NoKey => "its data.key is not the fingerprint of the key that is to be replaced; `plan` tells it";
+        Self::NoName => "its data.by does not say who approves, on one line of at most 100 characters";
+        Self::NoTime => "it has no time with Z or an offset, so that it could be sent again for ever";
         Self::NotATime => "its data.deadline is not a time such as 2026-09-24T13:00:00Z";
     }
 }
@@ -144,6 +150,8 @@ fn wants(intent: &Intent) -> String {
             "rotate now, and regenerate the compromised keys after exposed_grace; not more often than min_rotation_interval";
         Some(Cause::Announced { .. } | Cause::Operator) =>
             "rotate now if consumers hold a key that will be regenerated; not more often than min_rotation_interval";
+        None if !intent.approvals.is_empty() =>
+            "put the approval on record if the rotation of that key waits for one; RotateKeys begins it then";
         None if intent.everything => "check its keys and all its apps, and repair consumers that hold an invalid key";
         None if intent.claim.is_some() =>
             "check its keys; unless the regeneration was our own, check all its apps and repair consumers that hold an \

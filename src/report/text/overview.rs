@@ -8,6 +8,7 @@ sentences! {
     outdated(at, every, before) = "nothing has been heard of this service since {at}, though the timer runs every {every}; then it was: {before}";
     see_status(name) = "signalr-rekey status {name}";
     see_doctor(name) = "signalr-rekey doctor {name}";
+    approve(name) = "Look at what it would do: signalr-rekey plan {name}; then: signalr-rekey approve {name}";
     unblock(name) = "Mend the cause, then: signalr-rekey unblock {name}";
     acknowledge(name, consumer) = "Have it take the other key; where it has and cannot say so: signalr-rekey acknowledge {name} {consumer}";
     not_kept(why) = "the overview for the status page could not be written, so the page shows what it knew before: {why}";

@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use rekey_core::intent::Known;
-use rekey_core::journal::{Event, WATCHES, Watch};
+use rekey_core::journal::{AfterGate, Event, Pause, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
-use rekey_core::plan::{Announced, BlockedBy, Covered, Decision, Standing, Step, Unknown, WaitFor};
+use rekey_core::plan::{
+    Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Heeded, Holding, Part,
+    Standing, Step, Unknown, WaitFor, WavesDiffer,
+};
 
+use super::brief::called;
 use super::journal::{cause, told};
 use super::snapshot::{cut_off_by_keys, gone};
-use super::{InWords, listed, readable, rounded};
+use super::{InWords, brief, listed, readable, rounded};
 use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 
 sentences! {
@@ -18,6 +23,7 @@ sentences! {
     ENDING_PROCESS = "this process is ending; the next delivery carries on";
 
     // Beside a key that is waited for.
+    WHICH_IS_COMPROMISED = ", which is compromised,";
     COMPROMISED = " and which is compromised and stays valid until they have left it";
 
     // What the processes of a deployment tell each other, and could not be read or written.
@@ -41,6 +47,8 @@ words! {
             readable(*until), reason.in_words();
         Self::Waiting { reason: reason @ WaitFor::External { .. }, until } => "waiting for {}; late from {} on",
             reason.in_words(), readable(*until);
+        Self::Waiting { reason: reason @ WaitFor::Approval { due, .. }, until } =>
+            "waiting for approval since {}, late from {} on: {}", readable(due.since), readable(*until), reason.in_words();
         Self::Waiting { reason, until } => "waiting until {}: {}", readable(*until), reason.in_words();
         Self::Blocked(by) if by.passes() => "{}", by.in_words();
         Self::Blocked(by) => "blocked: {}", by.in_words();
@@ -51,11 +59,16 @@ words! {
 
 words! {
     impl InWords for Step {
-        Self::Repoint { to, consumers, repair: true } => "repair with the {to} key: {}", listed(consumers, ", ");
-        Self::Repoint { to, consumers, repair: false } => "repoint to the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, repair: true, .. } => "repair with the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, part: Part::Back(number), .. } =>
+            "move wave {number}, which did not come back, to the {to} key that it had: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, part: Part::Wave { number, .. }, .. } =>
+            "repoint wave {number} to the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, repair: false, .. } => "repoint to the {to} key: {}", listed(consumers, ", ");
         Self::Follow(key_type) => "follow the regeneration of the {key_type} key";
         Self::Verify(key_type) => "verify that the service accepts the {key_type} key";
         Self::Regenerate(key_type) => "regenerate the {key_type} key, which no consumer holds";
+        Self::Gate(number) => "check that wave {number} is well with its new key";
     }
 }
 
@@ -63,6 +76,9 @@ words! {
 words! {
     impl InWords for WaitFor {
         Self::Grace(key_type) => "(grace period of the {key_type} key) before regenerating it";
+        Self::Executions { key_type, who } =>
+            "executions of jobs may run with the {key_type} key until they end, and it is regenerated after them and their grace \
+            period: {}. `az containerapp job stop` ends one sooner", listed(who, ", ");
         Self::Operation(key_type) => "Azure is still regenerating the {key_type} key; the next run checks again";
         Self::LostOperation(key_type) =>
             "Azure cannot be asked about the regeneration of the {key_type} key that was sent; by then the listed keys show \
@@ -70,19 +86,37 @@ words! {
         Self::Acceptance(key_type) => "the service does not accept the {key_type} key yet; it is tried again";
         Self::RegenerateAgain { key_type, detail } =>
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
-        Self::Window => "the next window opens, in which apps that work may be moved (windows in rekey.toml)";
-        Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes in rekey.toml)";
+        Self::Gate(number) => "wave {number} is restarting, and is checked then (gate_after, settle_within)";
+        Self::BetweenWaves(number) => "the pause before wave {number} (pause_between_waves)";
+        Self::Window => "the next window opens, in which apps that work may be moved (windows, or REKEY_WINDOWS)";
+        Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes, or REKEY_FREEZES)";
+        Self::Pause(Pause { at, by, why, .. }) =>
+            "rotations are paused since {}, as {by} said: {why}. Stale apps are repaired all the same; signalr-rekey resume ends \
+            the pause", readable(*at);
+        Self::Approval { due: Due { key_type, key, .. }, expired } =>
+            "the rotation that replaces the {key_type} key ({key}){}. signalr-rekey approve approves it, and so does an event \
+            SignalRRekey.RotationApproved with this key. Stale apps are repaired all the same", expired_at(*expired);
         Self::External { key_type, who, compromised } =>
             "these to take the {} key in place of the {key_type} key, which they alone still hold{}, and to report it: {}",
-            key_type.other(), if *compromised { COMPROMISED } else { "" }, listed(who, ", ");
+            key_type.other(), if *compromised { COMPROMISED } else { "" }, asked(who);
+    }
+}
+
+impl InWords for Execution {
+    fn in_words(&self) -> String {
+        let Self { job, name, began, until } = self;
+        let began = began.map_or(String::new(), |began| format!("began at {}, ", readable(began)));
+        format!("{name} of {} ({began}ends by {})", job.name(), readable(*until))
     }
 }
 
 words! {
     impl InWords for BlockedBy {
+        Self::Unknown(unknown) if unknown.iter().all(Unknown::is_awaited) =>
+            "not everybody has left the key of before yet; the next run looks again: {}", brief::faults(unknown);
         Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts) =>
-            "Azure was too busy to show everything; the next run checks again: {}", listed(unknown, "; ");
-        Self::Unknown(unknown) => "no key is regenerated until this is resolved: {}", listed(unknown, "; ");
+            "Azure was too busy to show everything; the next run checks again: {}", brief::faults(unknown);
+        Self::Unknown(unknown) => "no key is regenerated until this is resolved: {}", brief::faults(unknown);
         Self::KeyRefused { key_type, since, detail } =>
             "the service still refuses the {key_type} key made at {}: {detail}. No consumer was moved to it. Check whether \
             access keys are disabled (disableLocalAuth); if network rules keep this host out, allow it or set verify = \
@@ -90,16 +124,40 @@ words! {
         Self::RegenerationFails { key_type, again, detail } =>
             "cannot regenerate the {key_type} key: {}. Both keys stay valid. The next attempt is at {}; `unblock` retries \
             at once", cause(detail), readable(*again);
-        Self::NeverOpens =>
-            "a rotation is due, and the windows and freezes of rekey.toml leave no time for it within a year: write a window, \
-            or end a freeze. Stale apps are repaired all the same";
+        Self::Unhealthy { wave, to, then: AfterGate::RollBack, detail } =>
+            "wave {wave} did not come back with the {to} key, and has the {} key again, which is valid: {detail}. No other app \
+            is moved. See to it, then: `signalr-rekey unblock` tries again with the {to} key, `rotate --now` with another",
+            to.other();
+        Self::Unhealthy { wave, to, detail, .. } =>
+            "wave {wave} did not come back with the {to} key, and keeps it (on_unhealthy = \"stop\"): {detail}. No other app is \
+            moved; the {} key stays valid. See to it, then: `signalr-rekey unblock` goes on with the next wave", to.other();
+        Self::UnhealthyBefore { wave, detail } =>
+            "wave {wave} is not moved, because it is not well already, with a key that works: {detail}. The next run checks \
+            again. Repair the app, or correct or take out its health in rekey.toml";
+        Self::WavesDiffer(differ) =>
+            "these can only be moved together and are in different waves: {}. Write the same wave with each of them, or with one \
+            alone", listed(differ, "; ");
+        Self::NeverOpens { opens } =>
+            "a rotation is due, and windows and freezes leave no time for it before the next would be (rotate_every): {}. Write \
+            a window, or end a freeze. Stale apps are repaired all the same", opens_at(*opens);
+        Self::NotApproved(Due { key_type, key, since }) =>
+            "the rotation that replaces the {key_type} key ({key}) is due since {}, and nobody has approved it until the next \
+            would be (rotate_every). signalr-rekey approve approves it. Stale apps are repaired all the same",
+            readable(*since);
         Self::JournalDisagrees =>
             "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
             report it with status --json";
-        Self::ExternalLate { key_type, who } =>
+        Self::ExternalLate { key_type, who, compromised } =>
             "late: these still hold the {key_type} key, which all others have left for the {} key, and have not reported \
-            another: {}. The {key_type} key stays valid. Have them changed and reported (docs/reporters.md); where one has left \
-            it without a report, `signalr-rekey acknowledge` says so", key_type.other(), listed(who, ", ");
+            another: {}. The {key_type} key{} stays valid. Have them changed and reported (docs/reporters.md); where one has left \
+            it without a report, `signalr-rekey acknowledge` says so", key_type.other(), asked(who), if *compromised { WHICH_IS_COMPROMISED } else { "" };
+    }
+}
+
+impl InWords for WavesDiffer {
+    fn in_words(&self) -> String {
+        let named = |(app, wave): &(ConsumerId, u32)| format!("{} (wave {wave})", app.name());
+        self.0.iter().map(named).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -115,12 +173,28 @@ words! {
     }
 }
 
+// What becomes of an approval that an event gives.
+words! {
+    impl InWords for Heeded {
+        Self::Recorded { until } => "on record; the rotation may begin until {}", readable(*until);
+        Self::Already { by, at } => "nothing to do: {by} approved this rotation at {} already", readable(*at);
+        Self::Over => "nothing is approved: no app holds that key any more, so the rotation that is meant is over";
+        Self::NotAsked => "nothing is approved: no rotation that replaces this key waits for an approval now";
+        Self::Expired { at } =>
+            "nothing is approved: by its time it was given at {}, which is too long ago. Approve the rotation anew, with an event \
+            of now or signalr-rekey approve", readable(*at);
+        Self::Unknown => "nothing is approved: the service is not known to have had such a key. Take the key from plan";
+    }
+}
+
 words! {
     impl InWords for Standing {
         Self::NotRegenerated { key_type, at, detail } =>
             "regenerating the {key_type} key failed at {}; the next run retries: {}", readable(*at), cause(detail);
         Self::NotAccepted { key_type, at, detail } =>
             "the service refused the {key_type} key at {}; the next run tries it again: {detail}", readable(*at);
+        Self::HeldBack { wave, at, detail } =>
+            "wave {wave} was not moved at {}, because it was not well before; the next run checks again: {detail}", readable(*at);
         Self::NotGivenOut { key_type, at } =>
             "the run of {} did not manage to give the {key_type} key to these apps: its log says why, and the next run \
             retries", readable(*at);
@@ -143,7 +217,7 @@ words! {
             every.as_secs(), readable(watch.from), readable(watch.until);
         Self::NotCalled { why } => "cannot ask the run at work to check again: {why}";
         Self::NotAccepted { key_type, why } => "{key_type} key: {why}";
-        Self::Late { why } => "{why}";
+        Self::Late { why } | Self::NotWritten { why } => "{why}";
         Self::OperationLost(LostOperation::RunsForEver) =>
             "Azure says that the regeneration is still running, after the longest time that one takes. The listed keys will \
             show how it ended";
@@ -153,8 +227,9 @@ words! {
             "the timer is silent: RotateKeys last ran at {}, but should run every {}. Until it does, keys are rotated only \
             when a notice comes. Check that the function RotateKeys is enabled, and restart the function app",
             readable(*since), rounded(*every);
-        Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
-            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::Written(_) => "";
+        Self::Heeded { key, heeded } => "approval of the rotation that replaces the key {key}: {}", heeded.in_words();
+        Self::Foreseen(_) | Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
+            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::Written { .. } => "";
     }
 }
 
@@ -174,8 +249,11 @@ words! {
             to appear", readable(*until);
         Self::Unseen(unknown) => "failed: {}", BlockedBy::Unknown(unknown.clone()).in_words();
         Self::Stopped => "stopped; the next run carries on";
-        Self::Busy { holder, until } =>
+        Self::Busy { holder, until, cut_off } if cut_off.is_empty() =>
             "another run ({holder}) is working on this service until {} at the latest", readable(*until);
+        Self::Busy { holder, until, .. } =>
+            "another run ({holder}) has the lease of this service until {} at the latest. If it is at work it repairs them; if it \
+            died, the next run after that does", readable(*until);
         Self::Postponed { until } =>
             "rotation request deferred by min_rotation_interval; accepted again after {}", readable(*until);
         Self::Unwatched { at } =>
@@ -185,6 +263,30 @@ words! {
             "failed: {}; this is run {runs} in a row that did not finish", how(ending);
         Self::Unavailable(why) | Self::Failed(why) => "failed: {why}";
     }
+}
+
+/// Those who are waited for.
+fn asked(who: &[Awaited]) -> String {
+    let who: Vec<&Awaited> = who.iter().collect();
+    brief::named(&who, |one| called(&one.consumer))
+}
+
+fn expired_at(expired: Option<DateTime<Utc>>) -> String {
+    expired.map_or_else(String::new, |at| {
+        format!("; an approval of it ended at {} and is needed anew", readable(at))
+    })
+}
+
+fn opens_at(opens: Option<DateTime<Utc>>) -> String {
+    opens.map_or_else(|| "none opens ever".to_owned(), |at| format!("the next opens at {}", readable(at)))
+}
+
+/// What a rotation would do once it is approved, a line for each step.
+pub(crate) fn once_approved(forecast: &Forecast) -> Vec<String> {
+    let waits =
+        |decision: &Decision| matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. });
+    let steps = forecast.steps.iter().filter(|step| !waits(&step.decision));
+    steps.map(|step| format!("{}: {}", readable(step.at), step.decision.in_words())).collect()
 }
 
 /// When and why keys are watched.
@@ -197,6 +299,9 @@ pub(crate) fn watch(watch: &Watch) -> String {
     let (from, until) = (readable(watch.from), readable(watch.until));
     format!("keys are watched closely from {from} until {until}: {why}")
 }
+
+/// How much of a line the names of those take that were repaired.
+const OF_REPAIRED: usize = 120;
 
 impl RunReport {
     /// What happened, line by line.
@@ -217,23 +322,30 @@ impl RunReport {
         format!("{name}: {word}: {}; {rest}{repaired}", cut_off_by_keys(&self.cut_off))
     }
 
-    /// What was repaired, if anything: how long that took, and which key those apps hold now, which is another if the run
-    /// went on to rotate. Who was written and is cut off all the same was not.
+    /// What was repaired, if anything: how long that took, and which key each holds now, which is another if the run went on to
+    /// rotate. Of who was written only those are told who were seen with a valid key after that, and no other.
     fn repaired(&self) -> Option<String> {
-        let (mut stale, mut holds) = (BTreeSet::new(), BTreeMap::new());
-        for event in &self.recorded {
-            if let Event::Repointed { key_type, apps, repaired } = event {
-                stale.extend(apps.iter().filter(|_| *repaired));
-                holds.extend(apps.iter().map(|app| (app, *key_type)));
-            }
-        }
-        holds.retain(|app, _| stale.contains(app));
+        let snapshot = self.seen.as_ref()?;
+        let repaired = self.recorded.iter().filter_map(|event| match event {
+            Event::Repointed { apps, repaired: true, .. } => Some(apps),
+            _ => None,
+        });
         let is_cut_off = |app: &ConsumerId| self.cut_off.iter().any(|who| who.app() == Some(app));
-        let told = KeyType::ALL.into_iter().filter_map(|key_type| {
-            let apps = holds.iter().filter(|(app, held)| **held == key_type && !is_cut_off(app));
-            let apps: Vec<String> = apps.map(|(app, _)| app.name()).collect();
+        let well: BTreeSet<&ConsumerId> =
+            repaired.flatten().filter(|app| snapshot.is_seen_well(app) && !is_cut_off(app)).collect();
+        let mut of_keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for app in well {
+            let of_it = |key_type: &KeyType| {
+                let holds = Holding::Valid(*key_type);
+                snapshot.consumers.iter().any(|one| one.at.app == *app && one.holds == holds)
+            };
+            let held: Vec<&str> =
+                KeyType::ALL.iter().filter(|key| of_it(key)).map(|key| key.as_str()).collect();
+            of_keys.entry(held.join(" and the ")).or_default().push(called(app));
+        }
+        let told = of_keys.into_iter().map(|(held, apps)| {
             let hold = if apps.len() == 1 { "holds" } else { "hold" };
-            (!apps.is_empty()).then(|| format!("{} now {hold} the {key_type} key", apps.join(", ")))
+            format!("{} now {hold} the {held} key", brief::names(apps, OF_REPAIRED))
         });
         let told: Vec<String> = told.collect();
         let took = rounded(self.repaired_in.unwrap_or(self.took));
@@ -258,7 +370,6 @@ fn how(ending: &Ending) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use rekey_core::model::{AppId, KeyType, Section};
     use rekey_core::plan::{ConsumerRef, CutOff};
 
@@ -273,7 +384,7 @@ mod tests {
         let app = AppId::new("s", "g", "app-0", None).into();
         let consumers =
             vec![ConsumerRef { app, section: Some(Section::AppSettings), name: "SignalR".into() }];
-        let repair = Decision::Do(Step::Repoint { to: key_type, consumers, repair: true });
+        let repair = Decision::Do(Step::Repoint { to: key_type, consumers, repair: true, part: Part::All });
         insta::assert_snapshot!(repair.in_words(), @"repair with the Secondary key: app-0 (app setting SignalR)");
     }
 

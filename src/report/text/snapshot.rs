@@ -1,9 +1,12 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
 use rekey_core::model::{AppId, ConsumerId, IdFault, KeyValueId, Malformed, SecretId};
-use rekey_core::plan::{Awaited, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
+use rekey_core::plan::{
+    Awaited, Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts,
+};
 
-use super::{InWords, file_name, listed, readable};
+use super::brief::called;
+use super::{InWords, brief, file_name, readable};
 
 /// What the operator should know of a check: the apps that are gone, what could not be seen, and the secrets that nothing leads
 /// to any more.
@@ -51,7 +54,7 @@ pub fn notes(snapshot: &Snapshot) -> Vec<String> {
         format!(
             "{} has references that are not followed ({}); if one of them leads to a connection string of the service, name \
              it in the app's settings in {}",
-            app.name(),
+            called(app),
             names.join(", "),
             file_name()
         )
@@ -69,9 +72,30 @@ pub fn refers_to(name: &str, key_value: &KeyValueId) -> String {
     format!("{name} refers to the key-value {key_value} of App Configuration, which is followed")
 }
 
+/// What a secret or key-value holds that nothing refers to.
+pub fn kept(holds: &str) -> String {
+    format!("it holds {holds}, and no app that was found refers to it")
+}
+
+/// That it holds one which cannot be replaced there.
+pub const KEPT_OUT_OF_REACH: &str =
+    "it holds a key in a way in which it cannot be replaced: it blocks until that is mended";
+
+/// Who reads it.
+pub const KEPT_READERS: &str =
+    "who reads it is not known: readers_within is how long they may take to read it again";
+
+/// A link of Service Connector that gave an app a key.
+pub fn linked_by(name: &str) -> String {
+    format!("Service Connector's link {name} leads to the service, by a key")
+}
+
 /// Who is refused now.
 pub fn stale(who: &[CutOff]) -> String {
-    format!("stale: these hold an invalid key and are being refused: {}", listed(who, ", "))
+    format!(
+        "stale: these hold an invalid key and are being refused: {}",
+        brief::named(&who.iter().collect::<Vec<_>>(), who_is)
+    )
 }
 
 sentences! {
@@ -81,11 +105,16 @@ sentences! {
 
 /// Whom a run leaves refused.
 pub fn cut_off_by_keys(who: &[CutOff]) -> String {
-    let (written, refused): (Vec<_>, Vec<_>) =
+    let (written, refused): (Vec<&CutOff>, Vec<_>) =
         who.iter().partition(|who| matches!(who, CutOff::Unconfirmed(_)));
     let told = [(CUT_OFF, refused), (WRITTEN, written)]
-        .map(|(what, who)| (!who.is_empty()).then(|| format!("{what}{}", listed(who, ", "))));
+        .map(|(what, who)| (!who.is_empty()).then(|| format!("{what}{}", brief::named(&who, who_is))));
     told.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// Who that is, where there is no room for more.
+fn who_is(cut_off: &CutOff) -> String {
+    cut_off.app().map_or_else(|| cut_off.in_words(), called)
 }
 
 /// Whether a text has any of that in it.
@@ -96,11 +125,14 @@ pub(crate) fn names_cut_off(text: &str) -> bool {
 words! {
     impl InWords for CutOff {
         Self::Stale(consumer) | Self::Unconfirmed(consumer) => "{}", consumer.in_words();
-        Self::InOtherText { app, name } => "{} ({name}, where the key cannot be replaced)", app.name();
-        Self::OutOfSight(app) => "{} (very likely: it was last seen with a key that is invalid now)", app.name();
-        Self::External(consumer) => "{} (by what was last reported of it; nobody but it, or its owner, can give it another)",
-            external(consumer);
-        Self::OfNoKeys(app) => "{} (it was last seen with a key)", app.name();
+        Self::MayBe(consumer) => "{}, very likely: it was last seen with a key that is invalid now, and nothing tells that it has \
+            left it", consumer.in_words();
+        Self::InOtherText { app, name } => "{} ({name}, where the key cannot be replaced)", called(app);
+        Self::OutOfSight(app) => "{} (very likely: it was last seen with a key that is invalid now)", called(app);
+        Self::External { consumer, owner, ticket } =>
+            "{} (by what was last reported of it; nobody but it, or its owner, can give it another{})",
+            called(consumer), whom_to_ask(owner.as_ref(), ticket.as_ref());
+        Self::OfNoKeys(app) => "{} (it was last seen with a key)", called(app);
         Self::Unchecked => "apps that could not be checked in time, after a key was regenerated from outside";
     }
 }
@@ -108,25 +140,30 @@ words! {
 words! {
     impl InWords for ConsumerRef {
         Self { app: app @ ConsumerId::AppService(_), section: None, name } => "{} (which reads {name})", app.name();
-        consumer => "{} ({})", consumer.app.name(), consumer.entry();
+        at @ Self { app: ConsumerId::AppService(_) | ConsumerId::ContainerApp(_) | ConsumerId::StaticWebApp(_), .. } =>
+            "{} ({})", called(&at.app), at.entry();
+        Self { app, .. } => "{}", called(app);
     }
 }
 
-/// What only others can change, as people call it: its kind and its name.
-pub(crate) fn external(consumer: &ConsumerId) -> String {
-    let kind = match consumer {
-        ConsumerId::Manual(_) => "manual consumer",
-        _ => consumer.kind(),
-    };
-    format!("{kind} {}", consumer.name())
+/// Whom people ask about what only others can change, and where they find what is to be done; behind other words.
+fn whom_to_ask(owner: Option<&String>, ticket: Option<&String>) -> String {
+    let owner = owner.map_or(String::new(), |owner| format!("; owner {owner}"));
+    let ticket = ticket.map_or(String::new(), |ticket| format!("; {ticket}"));
+    format!("{owner}{ticket}")
+}
+
+/// What a consumer holds, or may hold; behind its name.
+pub fn holds(consumer: &Consumer, snapshot: &Snapshot) -> String {
+    let holds = if snapshot.may_hold.contains(&consumer.at) { "may hold" } else { "holds" };
+    format!("{holds} {}", consumer.holds.in_words())
 }
 
 impl InWords for Awaited {
     fn in_words(&self) -> String {
         let Self { consumer, since, owner, ticket, .. } = self;
-        let owner = owner.as_ref().map_or(String::new(), |owner| format!("; owner {owner}"));
-        let ticket = ticket.as_ref().map_or(String::new(), |ticket| format!("; {ticket}"));
-        format!("{} (asked at {}{owner}{ticket})", external(consumer), readable(*since))
+        let asks = whom_to_ask(owner.as_ref(), ticket.as_ref());
+        format!("{} (asked at {}{asks})", called(consumer), readable(*since))
     }
 }
 
@@ -169,12 +206,10 @@ impl InWords for Unknown {
         let file = file_name();
         words!(match self {
             Self::Unreadable { app: ConsumerId::KeyVaultSecret(id), detail, .. } => "the secret {id} is out of sight: {detail}";
-            Self::Unreadable { app: app @ ConsumerId::ContainerApp(_), detail, .. } =>
-                "the container app {} is out of sight: {detail}", app.name();
-            Self::Unreadable { app: app @ ConsumerId::StaticWebApp(_), detail, .. } =>
-                "the static web app {} is out of sight: {detail}", app.name();
+            Self::Unreadable { app: app @ (ConsumerId::ContainerApp(_) | ConsumerId::StaticWebApp(_)), detail, .. } =>
+                "the {} is out of sight: {detail}", called(app);
             Self::Reference { app: app @ ConsumerId::ContainerApp(_), name, why, .. } =>
-                "the secret {name} of the container app {}: {why}", app.name();
+                "the secret {name} of the {}: {why}", called(app);
             Self::Reference { app, name, why, .. } => "{name} of {} refers to a Key Vault secret: {why}", app.name();
             Self::Unreadable { app: ConsumerId::KeyValue(id), detail, .. } => "the key-value {id} is out of sight: {detail}";
             Self::KeyValueReference { app, name, to, why, .. } if name == &to.to_string() => "{} reads the key-value {to}: {why}", app.name();
@@ -193,11 +228,11 @@ impl InWords for Unknown {
             Self::NoConsumer { app: ConsumerId::KeyVaultSecret(id) } =>
                 "the secret {id}, which {file} names, holds no key of the service";
             Self::NoConsumer { app: app @ ConsumerId::ContainerApp(_) } =>
-                "no secret of the container app {} holds a key or a connection string of the service; take it out of {file} if \
-                it needs none", app.name();
+                "no secret of the {} holds a key or a connection string of the service; take it out of {file} if it needs none",
+                called(app);
             Self::NoConsumer { app: app @ ConsumerId::StaticWebApp(_) } =>
-                "no setting of the static web app {} holds a key or a connection string of the service; take it out of {file} \
-                if it needs none", app.name();
+                "no setting of the {} holds a key or a connection string of the service; take it out of {file} if it needs none",
+                called(app);
             Self::NoConsumer { app: ConsumerId::KeyValue(id) } =>
                 "the key-value {id}, which {file} names, holds no key of the service";
             Self::NoConsumer { app } =>
@@ -205,17 +240,21 @@ impl InWords for Unknown {
                 true` in {file}", app.name();
             Self::OnlyReferences { app, names } =>
                 "{} shows no connection string of the service, but references that may lead to one: {}; name the settings \
-                that hold one in {file}", app.name(), names.join(", ");
-            Self::NeverReported { consumer: consumer @ ConsumerId::Manual(_) } =>
-                "nobody has said yet which key {} holds, so it may hold either: `signalr-rekey acknowledge` says it",
-                external(consumer);
-            Self::NeverReported { consumer } =>
+                that hold one in {file}", called(app), names.join(", ");
+            Self::NeverReported { consumer: consumer @ ConsumerId::Manual(_), owner, ticket } =>
+                "nobody has said yet which key {} holds, so it may hold either: `signalr-rekey acknowledge` says it{}",
+                called(consumer), whom_to_ask(owner.as_ref(), ticket.as_ref());
+            Self::NeverReported { consumer, .. } =>
                 "{} has never reported which key it holds, so it may hold either: have it send a report (docs/reporters.md)",
-                external(consumer);
-            Self::ExternalStale { consumer, held, since } =>
+                called(consumer);
+            Self::ExternalStale { consumer: consumer @ ConsumerId::Manual(_), held, since, owner, ticket } =>
+                "{} holds an invalid key ({held}), as was said at {}: it is cut off until it is given a valid key and that is \
+                acknowledged. It is not ours to write: tell whoever changes it{}",
+                called(consumer), readable(*since), whom_to_ask(owner.as_ref(), ticket.as_ref());
+            Self::ExternalStale { consumer, held, since, .. } =>
                 "{} holds an invalid key ({held}), as was reported at {}: it is cut off until it takes a valid key and reports \
-                it. It is not ours to write; see that its agent runs, or tell its owner", external(consumer), readable(*since);
-            Self::Setting { app, name, fault } => "{}", of_setting(&app.name(), name, *fault);
+                it. It is not ours to write; see that its agent runs", called(consumer), readable(*since);
+            Self::Setting { app, name, fault } => "{}", of_setting(&called(app), name, *fault);
         })
     }
 }

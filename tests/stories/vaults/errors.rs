@@ -2,7 +2,9 @@
 
 use super::super::common::{DAY, HOUR, Story};
 use super::super::settled;
-use super::{BY_NAME, NEWEST, everything_told, in_the_secret, story};
+use super::{
+    BY_NAME, ConsumerId, Event, Intent, KeyType, MINUTE, NEWEST, everything_told, in_the_secret, story,
+};
 use embedded_azure::{BarrierKind, Denial, DeniedBy, Options, State};
 use signalr_rekey::config::SecretConfig;
 
@@ -134,4 +136,54 @@ async fn a_secret_that_has_expired_is_rotated_to_a_version_that_has_not() {
     assert_eq!(story.requests("KeyVault_SetSecret"), 1, "it was moved");
     assert!(first.is_some_and(|first| first > 0) && lifetime() == first, "{first:?} {:?}", lifetime());
     assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
+}
+
+/// Whom the run could not give a valid key is not told as repaired, and nothing of that is on record: what refers to a secret
+/// has what that has.
+#[tokio::test]
+async fn who_refers_to_a_secret_that_could_not_be_repaired_is_told_as_cut_off() {
+    type Change = fn(&mut State);
+    let cases: [(&str, Change); 2] = [
+        ("not written", |state| state.deny("/", SET)),
+        ("disabled", |state| state.enable_secret("kv-demo", "signalr", None, false).unwrap()),
+    ];
+    for (name, change) in cases {
+        let story = story([NEWEST, BY_NAME], HOUR).await;
+        story.watch(DAY).await;
+        story.sim.with(change);
+        story.force("sr-demo", &KeyType::ALL).unwrap();
+        for _ in 0..2 {
+            let report = story.run(Intent::check(), 9 * MINUTE).await.pop().unwrap();
+            let told = report.summary();
+            let cut_off: Vec<String> =
+                report.cut_off.iter().filter_map(|who| who.app()).map(ConsumerId::name).collect();
+            for app in ["web", "func", "kv-demo/signalr"] {
+                assert!(
+                    cut_off.iter().any(|who| who == app),
+                    "{name}: {app}: {told}\n{:?}\n{:?}",
+                    report.seen,
+                    story.journal().await.all_seen().collect::<Vec<_>>()
+                );
+            }
+            assert!(!cut_off.iter().any(|who| who == "own"), "{name}: {told}");
+            let repaired = told.split_once("(repaired in ").map_or("", |(_, repaired)| repaired);
+            assert!(!repaired.contains("web") && !repaired.contains("func"), "{name}: {told}");
+            for event in story.journal().await.history() {
+                let Event::Repointed { apps, repaired: true, .. } = &event.event else { continue };
+                // By the setting in which its string stands itself it was given one, which is no reference.
+                assert!(name == "disabled" || apps.iter().all(|app| app.name() == "own"), "{name}: {apps:?}");
+            }
+        }
+        story.sim.with(State::allow_all);
+        story.sim.with(|state| state.enable_secret("kv-demo", "signalr", None, true).unwrap());
+        let report = story.run(Intent::check(), 9 * MINUTE).await.pop().unwrap();
+        let told = report.summary();
+        // The platform fetches a secret that it found disabled anew by itself, in its own time: until then they are cut off.
+        if name == "disabled" {
+            assert!(told.contains("Key Vault secret kv-demo/signalr now holds"), "{told}");
+        } else {
+            assert!(report.cut_off.is_empty(), "{told}");
+            assert!(told.contains("func, web, Key Vault secret kv-demo/signalr now hold"), "{told}");
+        }
+    }
 }

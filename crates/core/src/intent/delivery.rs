@@ -40,7 +40,7 @@ pub enum Fault {
         /// What is wrong with it.
         fault: BridgeFault,
     },
-    /// It tells of compromised keys or an announcement, of a service that is not configured.
+    /// It tells of compromised keys, an announcement or an approval, of a service that is not configured.
     NotConfigured {
         /// What it tells.
         notice: Box<Notice>,
@@ -140,7 +140,11 @@ fn understood(
     // Whoever tells of compromised keys or an announcement means a service of ours: if it is none, nothing is done, and he
     // has to know.
     match &notice {
-        Notice::Announced { instance, .. } | Notice::Compromised { instance } if intents.is_empty() => {
+        Notice::Announced { instance, .. }
+        | Notice::Compromised { instance }
+        | Notice::Approved { instance, .. }
+            if intents.is_empty() =>
+        {
             let names = services.iter().map(|known| known.id.name());
             let meant = likest(instance.name(), names.map(|name| (name.to_owned(), name)));
             let meant = meant.map(str::to_owned);
@@ -221,6 +225,9 @@ fn intents(notice: &Notice, event: &Event, services: &[Configured<'_>]) -> Vec<(
         }
         Notice::Compromised { instance } => {
             those(&|service| instance == service, Intent::rotation(Cause::Compromised, event.time))
+        }
+        Notice::Approved { instance, approving } => {
+            those(&|service| instance == service, Intent::approval(approving.clone()))
         }
         Notice::Ignored(_) | Notice::Unreadable { .. } => Vec::new(),
     }

@@ -1,7 +1,7 @@
 //! Which event fits which state: the one table that [`Journal::apply`] goes by, and that its tests walk.
 //!
-//! Start at [`conditions`]. What it asks for, beside what no state is needed for (`unblocked`; `watchAsked`, whose times must be
-//! in order and few; `reported`, which may come before the first check):
+//! Start at [`conditions`]. What it asks for, beside what no state is needed for (`unblocked`, `resumed`; `paused`, whose end must be
+//! to come; `watchAsked`, whose times must be in order and few; `reported`, which may come before the first check):
 //!
 //! | event | fits a service that | and where |
 //! |---|---|---|
@@ -24,11 +24,15 @@
 //! | `repointed` | | the last thing on record is that this key would be given out, or was given to others of them |
 //! | `reported`, `acknowledged` | | only others can change the consumer; what a person says is of a key that there is |
 //! | `readersAcknowledged` | | the consumer is not such a one, and nobody holds the key, which there is |
+//! | `approved` | | it is of a key that there is, and not over when it is given |
 //! | `externalAwaited` | | that is news, and where the wait begins somebody holds the key |
+//! | `waveIntended` | | the key is here to stay, as for `repointIntended`, and no wave of before waits for a person |
+//! | `waveHeldBack` | | that is news |
+//! | `gatePassed`, `gateFailed` | | the wave of this number is the last that was moved, and nothing is known yet of its gate |
 
 use chrono::{DateTime, Utc};
 
-use super::{Event, Held, InFlight, Journal, KeyRecord, WATCHES};
+use super::{Event, Gate, Held, InFlight, Journal, KeyRecord, Obstacle, WATCHES};
 use crate::model::{ConsumerId, KeyType, PerKey};
 
 /// What an event may ask of the state. "The key" is the one that the event is of.
@@ -81,6 +85,12 @@ pub enum Condition {
     NewsOfWait,
     /// Where the wait for them begins, somebody holds the key.
     HeldToWait,
+    /// No wave was rolled back, or stopped at, that a person has not looked at.
+    NoGateFailed,
+    /// That a wave is not moved, and why, is another than is on record.
+    NewsOfWave,
+    /// The wave was moved last, and nothing is known yet of its gate.
+    GateOpen,
 }
 
 /// What must be true for an event to fit.
@@ -98,7 +108,9 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::Blinded {} => &[Seen, InSight],
         Event::Sighted {} => &[Seen, Blind],
         Event::WatchAsked { .. } => &[InOrder, Room],
-        Event::Unblocked {} => &[],
+        Event::Unblocked {} | Event::Resumed { .. } => &[],
+        Event::Paused { .. } => &[InOrder],
+        Event::Approved { .. } => &[Seen, InOrder, Current],
         Event::RegenerationIntended { .. } => &[Seen, NoneInFlight, NotHeld],
         Event::RegenerationAccepted { .. } => &[Seen, InFlight, NotAccepted],
         Event::OperationLost {} => &[Seen, HasOperation],
@@ -111,6 +123,9 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::Acknowledged { .. } => &[Seen, External, Current],
         Event::ReadersAcknowledged { .. } => &[Seen, NotExternal, Current, LeftByAll],
         Event::ExternalAwaited { .. } => &[Seen, NewsOfWait, HeldToWait],
+        Event::WaveIntended { .. } => &[Seen, Stays, NoGateFailed],
+        Event::WaveHeldBack { .. } => &[Seen, NewsOfWave],
+        Event::GatePassed { .. } | Event::GateFailed { .. } => &[Seen, GateOpen],
     }
 }
 
@@ -140,7 +155,11 @@ impl Condition {
             Self::InSight => !journal.blind,
             Self::News => !matches!(event, Event::AppsMissing { missing } if *missing == journal.missing),
             Self::AppsInSight => are_in_sight(journal, event),
-            Self::InOrder => !matches!(event, Event::WatchAsked { from, until } if until < from),
+            Self::InOrder => match event {
+                Event::WatchAsked { from, until } => from <= until,
+                Event::Paused { until, .. } | Event::Approved { until, .. } => at < *until,
+                _ => true,
+            },
             Self::Room => journal.watches.iter().filter(|watch| at < watch.until).count() < WATCHES,
             Self::External => consumer(event).is_some_and(ConsumerId::is_external),
             Self::NotExternal => !consumer(event).is_some_and(ConsumerId::is_external),
@@ -153,6 +172,18 @@ impl Condition {
             Self::HeldToWait => {
                 let begins = matches!(event, Event::ExternalAwaited { awaited: true, .. });
                 !begins || of_key(|record| record.held == Held::Now)
+            }
+            Self::NoGateFailed => {
+                !journal.obstacles().iter().any(|obstacle| matches!(obstacle, Obstacle::Gate { .. }))
+            }
+            Self::NewsOfWave => !matches!(event, Event::WaveHeldBack { number, detail }
+                if journal.held_back.as_ref().is_some_and(|known| known.number == *number && known.detail == *detail)),
+            Self::GateOpen => {
+                let open = journal.wave.as_ref().filter(|wave| wave.gate == Gate::Open);
+                open.is_some_and(|wave| {
+                    matches!(event, Event::GatePassed { number } | Event::GateFailed { number, .. }
+                    if *number == wave.number)
+                })
             }
         }
     }
@@ -170,7 +201,9 @@ const fn consumer(event: &Event) -> Option<&ConsumerId> {
 
 /// The key of the service that a person speaks of.
 fn told_of<'journal>(journal: &'journal Journal, event: &Event) -> Option<&'journal KeyRecord> {
-    let (Event::Acknowledged { fingerprint, .. } | Event::ReadersAcknowledged { fingerprint, .. }) = event
+    let (Event::Acknowledged { fingerprint, .. }
+    | Event::ReadersAcknowledged { fingerprint, .. }
+    | Event::Approved { fingerprint, .. }) = event
     else {
         return None;
     };

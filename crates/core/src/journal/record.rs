@@ -138,11 +138,59 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// A wave of consumers is about to be given a key, and is asked afterwards how it is.
+    WaveIntended {
+        number: u32,
+        key_type: KeyType,
+        #[serde(rename = "consumers")]
+        apps: Vec<ConsumerId>,
+    },
+    /// A wave is not moved, for something of it was not well before.
+    WaveHeldBack {
+        number: u32,
+        /// What, and what was said.
+        detail: String,
+    },
+    /// All of the wave was seen to be well with the key that it was given.
+    GatePassed { number: u32 },
+    /// It was not, in the time that it has.
+    GateFailed {
+        number: u32,
+        /// What was not well, and what was said.
+        detail: String,
+        then: AfterGate,
+    },
     /// A key is held by those alone whom only others can change, and they are waited for; or that is over.
     ExternalAwaited {
         key_type: KeyType,
         /// Which of the two.
         awaited: bool,
+        /// Those, where it begins.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        who: Vec<ConsumerId>,
+    },
+    /// A person lets rotations rest for a while.
+    Paused {
+        until: DateTime<Utc>,
+        /// Who.
+        by: String,
+        why: String,
+    },
+    /// A person ended that.
+    Resumed {
+        /// Who.
+        by: String,
+    },
+    /// A person approved the rotation that replaces a key.
+    Approved {
+        /// The key, which names the rotation: no other ever replaces it.
+        fingerprint: Fingerprint,
+        /// Until when it may begin.
+        until: DateTime<Utc>,
+        /// Who.
+        by: String,
+        /// Whether an event says so, which proves no more than that its sender may publish.
+        noticed: bool,
     },
 }
 
@@ -158,7 +206,8 @@ impl Event {
             | Self::VerificationRefused { key_type, .. }
             | Self::RepointIntended { key_type }
             | Self::Repointed { key_type, .. }
-            | Self::ExternalAwaited { key_type, .. } => Some(*key_type),
+            | Self::ExternalAwaited { key_type, .. }
+            | Self::WaveIntended { key_type, .. } => Some(*key_type),
             Self::Adopted { .. }
             | Self::Recovered {}
             | Self::AppsSeen { .. }
@@ -176,14 +225,33 @@ impl Event {
             | Self::RegenerationFailed { .. }
             | Self::Reported { .. }
             | Self::Acknowledged { .. }
-            | Self::ReadersAcknowledged { .. } => None,
+            | Self::ReadersAcknowledged { .. }
+            | Self::WaveHeldBack { .. }
+            | Self::GatePassed { .. }
+            | Self::GateFailed { .. }
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::Approved { .. } => None,
         }
+    }
+
+    /// Whether it tells of what was seen to come or go, and of nothing that was done.
+    pub(super) const fn is_sight(&self) -> bool {
+        matches!(
+            self,
+            Self::Taken { .. }
+                | Self::Left { .. }
+                | Self::ExternalAwaited { .. }
+                | Self::Blinded {}
+                | Self::Sighted {}
+                | Self::AppsMissing { .. }
+        )
     }
 
     /// The apps that it names.
     pub(super) fn apps(&self) -> &[ConsumerId] {
         match self {
-            Self::Repointed { apps, .. } => apps,
+            Self::Repointed { apps, .. } | Self::WaveIntended { apps, .. } => apps,
             _ => &[],
         }
     }
@@ -244,6 +312,31 @@ pub struct ReadersLeft {
     /// The key.
     pub fingerprint: Fingerprint,
     pub at: DateTime<Utc>,
+    /// Who said so.
+    pub by: String,
+}
+
+/// That a person lets rotations rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pause {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    /// Who said so.
+    pub by: String,
+    pub why: String,
+}
+
+/// That the rotation which replaces a key was approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approval {
+    /// The key.
+    pub fingerprint: Fingerprint,
+    pub at: DateTime<Utc>,
+    /// Until when it may begin.
+    pub until: DateTime<Utc>,
     /// Who said so.
     pub by: String,
 }
@@ -334,6 +427,69 @@ pub struct Failures {
     pub lasting: bool,
 }
 
+/// What follows from a gate that has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AfterGate {
+    /// The wave gets back the key that it had, and no other is moved until a person says so.
+    RollBack,
+    /// No other is moved until a person says so.
+    Stop,
+    /// It is told: the key that it had is in strange hands, and nothing waits for a gate.
+    Report,
+}
+
+/// Consumers that were given a key in one step, or are being given it, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wave {
+    pub number: u32,
+    /// The key that they are given; the other is the one that they had. Of a wave whose keys are others by now nothing is kept.
+    pub to: KeyType,
+    #[serde(rename = "consumers")]
+    pub apps: BTreeSet<ConsumerId>,
+    /// When the last of them was written; before that, when it went on record that they would be.
+    pub moved: DateTime<Utc>,
+    pub gate: Gate,
+}
+
+/// What is known of how a wave came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum Gate {
+    /// Nothing yet.
+    Open,
+    Passed {
+        at: DateTime<Utc>,
+    },
+    Failed {
+        at: DateTime<Utc>,
+        /// What was not well, and what was said.
+        detail: String,
+        then: AfterGate,
+    },
+}
+
+/// A wave that is not moved, for something of it was not well before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeldBack {
+    pub number: u32,
+    pub at: DateTime<Utc>,
+    /// What, and what was said.
+    pub detail: String,
+}
+
+impl Wave {
+    /// The time of what is known of its gate.
+    pub(super) const fn decided(&self) -> Option<DateTime<Utc>> {
+        match &self.gate {
+            Gate::Open => None,
+            Gate::Passed { at } | Gate::Failed { at, .. } => Some(*at),
+        }
+    }
+}
+
 /// What keeps something from being tried again at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle<'journal> {
@@ -349,6 +505,12 @@ pub enum Obstacle<'journal> {
     Operation {
         /// The key that it regenerates.
         key_type: KeyType,
+    },
+    /// A wave did not come back.
+    Gate {
+        number: u32,
+        /// What was not well, and what was said.
+        detail: &'journal str,
     },
 }
 

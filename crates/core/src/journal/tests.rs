@@ -146,9 +146,35 @@ fn reports_do_not_push_out_what_was_done() {
     for n in 0..200 {
         journal.apply(reported(if n % 2 == 0 { "p" } else { "s" }), at(n)).unwrap();
     }
-    assert_eq!(journal.history.len(), 1 + HISTORY_REPORTS);
+    assert_eq!(journal.history.len(), 1 + HISTORY_REPORTS_OF_ONE, "of one that goes to and fro");
     assert!(matches!(journal.history[0].event, Event::Adopted { .. }));
     assert_eq!(journal.history.back().unwrap().at, at(199), "the latest are kept");
+    for n in 200..300 {
+        let consumer = format!("reporter:m{}", n % 50).parse().unwrap();
+        let key = if n < 250 { "p" } else { "s" };
+        journal.apply(Event::Reported { consumer, fingerprint: fingerprint(key) }, at(n)).unwrap();
+    }
+    assert_eq!(journal.history.len(), 1 + HISTORY_REPORTS);
+}
+
+/// A machine that goes to and fro between two keys is seen to, and waited for, by each run: what was done stays on record.
+#[test]
+fn who_goes_to_and_fro_pushes_nothing_out_that_was_done() {
+    let mut journal = adopted();
+    journal.apply(Event::RotationRequested { compromised: true, noticed: false }, at(1)).unwrap();
+    let key_type = KeyType::Primary;
+    for n in 0..100 {
+        let times = [4 * n + 2, 4 * n + 3, 4 * n + 4, 4 * n + 5].map(at);
+        journal.apply(reported("p"), times[0]).unwrap();
+        let who = vec![machine()];
+        journal.apply(Event::ExternalAwaited { key_type, awaited: true, who }, times[1]).unwrap();
+        journal.apply(reported("s"), times[2]).unwrap();
+        journal.apply(Event::Left { key_type }, times[3]).unwrap();
+    }
+    let is_request = |entry: &&Entry| matches!(entry.event, Event::RotationRequested { .. });
+    assert_eq!(journal.history().filter(is_request).count(), 1, "{:?}", journal.history);
+    assert!(journal.history.len() < HISTORY, "{}", journal.history.len());
+    assert_eq!(journal.history.back().unwrap().at, at(401), "the latest are kept");
 }
 
 #[test]
@@ -157,13 +183,13 @@ fn a_wait_ends_with_the_key_that_is_waited_for() {
     let waiting = || {
         let mut journal = adopted();
         journal.apply(reported("p"), at(1)).unwrap();
-        journal.apply(Event::ExternalAwaited { key_type, awaited: true }, at(2)).unwrap();
+        journal.apply(Event::ExternalAwaited { key_type, awaited: true, who: vec![] }, at(2)).unwrap();
         assert_eq!(record(&journal, key_type).awaited, Some(at(2)));
         journal
     };
     let fingerprint = fingerprint("p2");
     for event in [
-        Event::ExternalAwaited { key_type, awaited: false },
+        Event::ExternalAwaited { key_type, awaited: false, who: vec![] },
         Event::Left { key_type },
         Event::RepointIntended { key_type },
         Event::KeyChanged { key_type, fingerprint },
@@ -203,7 +229,7 @@ fn what_is_new_stands_where_older_releases_refuse_it() {
     assert!(plain["keys"]["primary"].get("awaited").is_none());
     journal.apply(reported("p"), at(1)).unwrap();
     let key_type = KeyType::Primary;
-    journal.apply(Event::ExternalAwaited { key_type, awaited: true }, at(2)).unwrap();
+    journal.apply(Event::ExternalAwaited { key_type, awaited: true, who: vec![] }, at(2)).unwrap();
     let text = serde_json::to_string(&journal).unwrap();
     let told = serde_json::to_value(&journal).unwrap();
     assert_eq!(told["reports"]["reporter:iis-01"]["fingerprint"], fingerprint("p").to_string());

@@ -111,6 +111,11 @@ impl ConsumerId {
     pub const fn is_external(&self) -> bool {
         matches!(self, Self::Reporter(_) | Self::Manual(_))
     }
+
+    /// Whether a write of it restarts an app. One of a secret or of a key-value by itself restarts nothing.
+    pub const fn restarts(&self) -> bool {
+        !matches!(self, Self::KeyVaultSecret(_) | Self::KeyValue(_)) && !self.is_external()
+    }
 }
 
 impl From<AppId> for ConsumerId {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Alert, BRIDGE, Bridge, Event};
+use super::{APPROVED, Alert, BRIDGE, Bridge, Event};
 
 /// Why a body is not what it should be. It names the member at fault and holds nothing of the content, which can carry
 /// function keys and claims.
@@ -45,6 +45,9 @@ const MOST_EVENTS: usize = 5000;
 
 /// What the data of an event of our own bridge may have.
 const BRIDGES: [&str; 3] = ["instance", "keyTypes", "deadline"];
+
+/// And of an approval.
+pub(super) const APPROVALS: [&str; 3] = ["instance", "key", "by"];
 
 /// `schemaId` of an alert (docs: Azure Monitor common alert schema).
 const COMMON_ALERT_SCHEMA: &str = "azureMonitorCommonAlertSchema";
@@ -93,7 +96,9 @@ fn read_one(event: &Map<String, Value>, member: &str) -> Result<Event, Malformed
             instance: text(&data, &["instance"]),
             key_types: get(&data, "keyTypes").filter(|types| !types.is_null()).map(texts),
             deadline: get(&data, "deadline").and_then(something),
-            others: if kind.to_lowercase().starts_with(BRIDGE) { others(&data) } else { Vec::new() },
+            key: text(&data, &["key"]),
+            by: text(&data, &["by"]),
+            others: others(&kind.to_lowercase(), &data),
         },
         kind,
         alert: None,
@@ -101,8 +106,13 @@ fn read_one(event: &Map<String, Value>, member: &str) -> Result<Event, Malformed
 }
 
 /// The members of the bridge's data that are none of those that it may have.
-fn others(data: &Map<String, Value>) -> Vec<String> {
-    let known = |name: &str| BRIDGES.iter().any(|known| known.eq_ignore_ascii_case(name));
+fn others(kind: &str, data: &Map<String, Value>) -> Vec<String> {
+    let known = match kind.strip_prefix(BRIDGE) {
+        None => return Vec::new(),
+        Some(APPROVED) => APPROVALS,
+        Some(_) => BRIDGES,
+    };
+    let known = |name: &str| known.iter().any(|known| known.eq_ignore_ascii_case(name));
     data.keys().filter(|name| !known(name)).cloned().collect()
 }
 

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::announced::Announced;
-use super::{Decision, Snapshot, decide, reconcile};
+use super::{Approving, Decision, Heeded, Snapshot, decide, held, reconcile};
 use crate::intent::{Cause, RotationRequest};
 use crate::journal::{Event, Illegal, Journal, WATCHES, Watch};
+use crate::model::Fingerprint;
 use crate::policy::Policy;
 use crate::time::delta;
 
@@ -21,13 +22,15 @@ pub struct Open<'a> {
     pub rotation: Option<RotationRequest>,
     /// When keys are going to be regenerated.
     pub deadlines: &'a BTreeSet<DateTime<Utc>>,
+    /// The rotations that are said to be approved, and are not judged yet.
+    pub approvals: &'a BTreeSet<Approving>,
 }
 
 impl Open<'static> {
     /// Nothing is wanted.
     pub fn nothing() -> Self {
-        static NONE: BTreeSet<DateTime<Utc>> = BTreeSet::new();
-        Self { rotation: None, deadlines: &NONE }
+        static NONE: (BTreeSet<DateTime<Utc>>, BTreeSet<Approving>) = (BTreeSet::new(), BTreeSet::new());
+        Self { rotation: None, deadlines: &NONE.0, approvals: &NONE.1 }
     }
 }
 
@@ -40,6 +43,8 @@ pub struct Assessment {
     pub news: Vec<Event>,
     /// What becomes of the rotation that is asked for.
     pub verdict: Option<Verdict>,
+    /// What becomes of the approvals, each with the key that it names.
+    pub heeded: Vec<(Fingerprint, Heeded)>,
     /// An announced time that cannot be watched, for too many are watched already.
     pub unwatched: Option<DateTime<Utc>>,
     /// What to do, once the news are on record.
@@ -73,8 +78,15 @@ pub fn assess(
     let wanted: Vec<Event> = requested.into_iter().chain(watches).collect();
     apply(&mut journal, &wanted, now)?;
     news.extend(wanted);
+    let mut heeded = Vec::new();
+    for approving in open.approvals {
+        let (one, event) = held::heeded(approving, &snapshot, &journal, policy, now);
+        heeded.push((approving.key.clone(), one));
+        apply(&mut journal, event.as_slice(), now)?;
+        news.extend(event);
+    }
     let decision = decide(&snapshot, &journal, policy, now);
-    Ok(Assessment { snapshot, news, verdict, unwatched, decision, journal })
+    Ok(Assessment { snapshot, news, verdict, heeded, unwatched, decision, journal })
 }
 
 fn apply(journal: &mut Journal, events: &[Event], now: DateTime<Utc>) -> Result<(), Illegal> {

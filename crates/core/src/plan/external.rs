@@ -7,7 +7,7 @@
 use super::{
     Awaited, BlockedBy, Consumer, ConsumerRef, Decision, External, Holding, Snapshot, Unknown, View, WaitFor,
 };
-use crate::journal::{Event, Journal};
+use crate::journal::{Event, Journal, Report};
 use crate::model::KeyType;
 use crate::time::delta;
 
@@ -15,22 +15,18 @@ impl Snapshot {
     /// Adds what was last said of consumers that only others can change.
     pub fn add_external(&mut self, external: impl IntoIterator<Item = External>, journal: &Journal) {
         for one in external {
-            let consumer = one.id.clone();
-            self.external.push(one);
-            let Some(report) = journal.report(&consumer) else {
-                self.unknown.push(Unknown::NeverReported { consumer });
+            self.external.push(one.clone());
+            let Some(report) = journal.report(&one.id) else {
+                self.unknown.push(one.never_reported());
                 continue;
             };
             let current = self.keys.iter().find(|(_, key)| **key == report.fingerprint);
             match current.map(|(key_type, _)| key_type) {
                 Some(key_type) => {
-                    let at = ConsumerRef { app: consumer, section: None, name: String::new() };
+                    let at = ConsumerRef { app: one.id, section: None, name: String::new() };
                     self.consumers.push(Consumer { at, holds: Holding::Valid(key_type) });
                 }
-                None => {
-                    let (held, since) = (report.fingerprint.clone(), report.since);
-                    self.unknown.push(Unknown::ExternalStale { consumer, held, since });
-                }
+                None => self.unknown.push(one.stale(report)),
             }
         }
     }
@@ -51,6 +47,21 @@ impl Snapshot {
     }
 }
 
+impl External {
+    /// That nothing was ever said of what it holds.
+    pub fn never_reported(&self) -> Unknown {
+        let Self { id, owner, ticket, .. } = self.clone();
+        Unknown::NeverReported { consumer: id, owner, ticket }
+    }
+
+    /// That it was last said to hold a key that is neither of the two.
+    pub fn stale(&self, report: &Report) -> Unknown {
+        let Self { id, owner, ticket, .. } = self.clone();
+        let (held, since) = (report.fingerprint.clone(), report.since);
+        Unknown::ExternalStale { consumer: id, held, since, owner, ticket }
+    }
+}
+
 impl View<'_> {
     /// It is waited until those leave a key whom only others can change: nobody else holds it, and the other is there for them.
     /// Who takes longer than he may is told as late, by name. Compromised keys shorten no such wait: nothing would be safer for
@@ -59,12 +70,12 @@ impl View<'_> {
         let who: Vec<Awaited> = self.awaited(key_type).collect();
         let late: Vec<Awaited> = who.iter().filter(|one| one.late <= self.now).cloned().collect();
         let next = who.iter().map(|one| one.late).min();
+        let compromised = self.is_compromised(key_type);
         match next.filter(|_| late.is_empty()) {
             Some(until) => {
-                let compromised = self.is_compromised(key_type);
                 Decision::Waiting { reason: WaitFor::External { key_type, who, compromised }, until }
             }
-            None => Decision::Blocked(BlockedBy::ExternalLate { key_type, who: late }),
+            None => Decision::Blocked(BlockedBy::ExternalLate { key_type, who: late, compromised }),
         }
     }
 
@@ -93,18 +104,19 @@ pub(super) fn wait_begun_or_over(
     let over = |key_type: &KeyType| {
         keys[*key_type].awaited.is_some() && !snapshot.writable_holders(*key_type).is_empty()
     };
-    let over = KeyType::ALL.into_iter().filter(over);
-    let mut events: Vec<Event> =
-        over.map(|key_type| Event::ExternalAwaited { key_type, awaited: false }).collect();
+    let ended = KeyType::ALL.into_iter().filter(over);
+    let over = |key_type| Event::ExternalAwaited { key_type, awaited: false, who: vec![] };
+    let mut events: Vec<Event> = ended.map(over).collect();
     if snapshot.external.is_empty() {
         return events;
     }
-    let awaited = match decision() {
-        Decision::Waiting { reason: WaitFor::External { key_type, .. }, .. }
-        | Decision::Blocked(BlockedBy::ExternalLate { key_type, .. }) => Some(key_type),
-        _ => None,
-    };
-    let begun = awaited.filter(|key_type| keys[*key_type].awaited.is_none());
-    events.extend(begun.map(|key_type| Event::ExternalAwaited { key_type, awaited: true }));
+    let decision = decision();
+    let mut awaited = decision.awaits().peekable();
+    if let Some((key_type, _)) =
+        awaited.peek().copied().filter(|(key_type, _)| keys[*key_type].awaited.is_none())
+    {
+        let who = awaited.map(|(_, one)| one.consumer.clone()).collect();
+        events.push(Event::ExternalAwaited { key_type, awaited: true, who });
+    }
     events
 }

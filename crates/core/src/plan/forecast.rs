@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::waves::wave_begun;
 use super::{
-    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Holding, Snapshot, Step, WaitFor, decide,
-    handed_out, reconcile,
+    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Holding, Snapshot, Step, WaitFor, approves,
+    decide, handed_out, reconcile,
 };
 use crate::journal::{Event, Illegal, Journal};
 use crate::model::{ConsumerId, Fingerprint, Key, KeyType};
@@ -27,8 +28,11 @@ const VERIFICATION: TimeDelta = TimeDelta::seconds(4);
 const WRITES: TimeDelta = TimeDelta::seconds(5);
 const AT_ONCE: usize = 8;
 
-/// The most steps that are foreseen. The longest way to a settled service has about a dozen; what goes on for longer does
-/// not end.
+/// How long it takes to ask how a wave is.
+const GATE: TimeDelta = TimeDelta::seconds(5);
+
+/// The most steps that are foreseen, besides four for each consumer: it may be a wave of its own. The longest way to a settled
+/// service has about a dozen; what goes on for longer does not end.
 const LONGEST: usize = 100;
 
 /// What would be done, in order, and how it would end.
@@ -56,11 +60,7 @@ impl Foreseen {
     pub fn restarts(&self) -> BTreeSet<&ConsumerId> {
         match &self.decision {
             Decision::Do(Step::Repoint { consumers, .. }) => {
-                // A write of a secret or of a key-value by itself restarts nothing.
-                let is_passive = |app: &&ConsumerId| {
-                    matches!(app, ConsumerId::KeyVaultSecret(_) | ConsumerId::KeyValue(_))
-                };
-                consumers.iter().map(|one| &one.app).filter(|app| !is_passive(app)).collect()
+                consumers.iter().map(|one| &one.app).filter(|app| app.restarts()).collect()
             }
             _ => BTreeSet::new(),
         }
@@ -83,6 +83,15 @@ impl Forecast {
     }
 }
 
+/// How long regenerating a key, proving it and giving it to so many apps takes.
+pub fn takes(apps: usize) -> TimeDelta {
+    REGENERATION + VERIFICATION + writes(apps)
+}
+
+fn writes(apps: usize) -> TimeDelta {
+    WRITES * i32::try_from(apps.div_ceil(AT_ONCE)).unwrap_or(i32::MAX)
+}
+
 /// Plays the decision forward until the service is settled or blocked. `asked` is whether a rotation is asked for now,
 /// whatever the age of the keys.
 pub fn forecast(
@@ -94,10 +103,12 @@ pub fn forecast(
 ) -> Forecast {
     // What was written is read back at once in this world, as everything in it comes about.
     let (snapshot, journal) = (Snapshot { echoed: false, ..snapshot.clone() }, journal.clone());
+    let consumers = snapshot.consumers.len();
     let mut world = World { snapshot, journal, policy, now, made: 0 };
     let mut steps = Vec::new();
     let mut asked = asked;
-    while steps.len() < LONGEST {
+    let longest = LONGEST + 4 * consumers;
+    while steps.len() < longest {
         let Ok(decision) = world.decide(std::mem::take(&mut asked)) else { break };
         let at = world.now;
         let played = match &decision {
@@ -105,6 +116,8 @@ pub fn forecast(
             Decision::Waiting { reason: WaitFor::External { key_type, who, .. }, until } => {
                 world.report(*key_type, who, *until)
             }
+            // When a person approves nobody knows: what would be done then is what is asked for.
+            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. } => world.approve(due),
             Decision::Waiting { until, .. } => {
                 world.now = (*until).max(at + TimeDelta::seconds(1));
                 Ok(())
@@ -148,9 +161,24 @@ impl World<'_> {
         self.journal.apply(event, self.now)
     }
 
+    fn record_all(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), Illegal> {
+        events.into_iter().try_for_each(|event| self.record(event))
+    }
+
+    fn approve(&mut self, due: &Due) -> Result<(), Illegal> {
+        self.record(approves(due, String::new(), false, self.policy, self.now))
+    }
+
     fn play(&mut self, step: &Step) -> Result<(), Illegal> {
         match step {
-            Step::Repoint { to, consumers, repair } => self.repoint(*to, consumers, *repair),
+            Step::Repoint { to, consumers, repair, part } => {
+                self.record_all(wave_begun(*part, *to, consumers))?;
+                self.repoint(*to, consumers, *repair)
+            }
+            Step::Gate(number) => {
+                self.now += GATE;
+                self.record(Event::GatePassed { number: *number })
+            }
             Step::Verify(key_type) => {
                 self.now += VERIFICATION;
                 self.record(Event::Verified { key_type: *key_type })
@@ -169,8 +197,7 @@ impl World<'_> {
         self.record(Event::RepointIntended { key_type: to })?;
         self.record(handed_out(&self.journal, &self.snapshot.keys[to], consumers))?;
         let apps: BTreeSet<ConsumerId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
-        let batches = i32::try_from(apps.len().div_ceil(AT_ONCE)).unwrap_or(i32::MAX);
-        self.now += WRITES * batches;
+        self.now += writes(apps.len());
         let is_replaced = |holds: &Holding| match holds {
             Holding::Stale(_) => true,
             Holding::Valid(_) => !repair,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Decision, Holding, Step, View};
+use super::{Decision, Execution, Holding, Part, Step, View};
 use crate::journal::{Event, Failures, Held, InFlight, Journal, KeyRecord, Origin};
 use crate::model::{Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
@@ -60,7 +60,7 @@ pub(super) fn back_off(count: u32) -> TimeDelta {
 impl View<'_> {
     /// When a key in use is due to be replaced by its age.
     pub(super) fn due_at(&self, key_type: KeyType) -> DateTime<Utc> {
-        self.keys[key_type].created + delta(self.policy.rotate_every) + delta(self.policy.due_later)
+        due_by_age(&self.keys[key_type], self.policy)
     }
 
     /// Since when a key in use is due: by its age, or because a rotation was asked for that it is older than. The
@@ -95,7 +95,14 @@ impl View<'_> {
             let told = self.journal.readers_left(consumer, key).filter(|told| left <= told.at);
             told.map_or(at_last, |told| told.at.min(at_last))
         });
-        bounds.max().unwrap_or(left)
+        let executions = self.snapshot.executions.iter().map(|execution| execution.until);
+        bounds.chain(executions).fold(left, DateTime::max)
+    }
+
+    /// The executions that keep a key, which is released then, from being released sooner.
+    pub(super) fn executions_until(&self, key_type: KeyType, released: DateTime<Utc>) -> Vec<Execution> {
+        let lasts = |one: &&Execution| one.until + self.grace(key_type) >= released;
+        self.snapshot.executions.iter().filter(lasts).cloned().collect()
     }
 
     /// Whether a key was there when the keys were reported as compromised.
@@ -135,6 +142,11 @@ impl View<'_> {
             holders,
         }
     }
+}
+
+/// When a key in use is due to be replaced by its age.
+pub(super) fn due_by_age(record: &KeyRecord, policy: &Policy) -> DateTime<Utc> {
+    record.created + delta(policy.rotate_every) + delta(policy.due_later)
 }
 
 /// How fit a key is for stale consumers. What comes first counts first.
@@ -189,6 +201,14 @@ pub enum Standing {
         /// What it said.
         detail: String,
     },
+    /// A wave is not moved, for something of it was not well before.
+    HeldBack {
+        wave: u32,
+        /// Since when it says so.
+        at: DateTime<Utc>,
+        /// What, and what was said.
+        detail: String,
+    },
     /// A run was to give a key to consumers, and not all of them have it.
     NotGivenOut {
         key_type: KeyType,
@@ -209,9 +229,17 @@ pub fn standing(
     match step {
         Step::Regenerate(key_type) => refused_to_regenerate(journal, *key_type),
         Step::Verify(key_type) => refused_for_long(journal, *key_type, policy),
-        Step::Repoint { to, .. } => given_out_in_vain(journal, *to, now),
-        Step::Follow(_) => None,
+        Step::Repoint { to, part, .. } => {
+            held_back(journal, *part).or_else(|| given_out_in_vain(journal, *to, now))
+        }
+        Step::Follow(_) | Step::Gate(_) => None,
     }
+}
+
+fn held_back(journal: &Journal, part: Part) -> Option<Standing> {
+    let Part::Wave { number, waits: true } = part else { return None };
+    let known = journal.held_back().filter(|known| known.number == number)?;
+    Some(Standing::HeldBack { wave: number, at: known.at, detail: known.detail.clone() })
 }
 
 fn refused_to_regenerate(journal: &Journal, key_type: KeyType) -> Option<Standing> {

@@ -15,6 +15,9 @@ pub struct Snapshot {
     pub keys: PerKey<Fingerprint>,
     /// Every setting that holds a key of the service, once for each key that it holds, or connects to it by identity.
     pub consumers: Vec<Consumer>,
+    /// Of those, the ones of which it is only known that they may hold each of the keys that they stand with: nobody can tell
+    /// with what their processes were started. For every decision that is as good as holding all of them.
+    pub may_hold: BTreeSet<ConsumerRef>,
     /// What could not be seen. With anything here no run ends well.
     pub unknown: Vec<Unknown>,
     /// Every app all of whose settings could be read, with the keys that it holds, or, where that cannot be told, may hold.
@@ -35,6 +38,8 @@ pub struct Snapshot {
     /// How long somebody whom no check shows may go on with a key after its last consumer left it, for each consumer that such
     /// may read: a secret that holds one, say.
     pub readers_within: BTreeMap<ConsumerId, Duration>,
+    /// Executions of jobs that run and may have been started with either key.
+    pub executions: Vec<Execution>,
     /// Those that only others can change, as they are configured. What was said of them is among `consumers`, or `unknown`.
     pub external: Vec<External>,
     /// Secrets that hold a key, or lately held one, and that nothing that is configured leads to any more: whoever reads them
@@ -42,6 +47,8 @@ pub struct Snapshot {
     pub left_behind: Vec<ConsumerId>,
     /// The keys that the service was just now seen to refuse, where it was asked.
     pub refused: PerKey<bool>,
+    /// Who is given what another consumer holds, a secret say, with that one: they are moved together.
+    pub reads: BTreeSet<(ConsumerId, ConsumerId)>,
 }
 
 impl Snapshot {
@@ -51,6 +58,7 @@ impl Snapshot {
             at,
             keys,
             consumers: vec![],
+            may_hold: BTreeSet::new(),
             unknown: vec![],
             seen: BTreeMap::new(),
             blurred: BTreeSet::new(),
@@ -59,9 +67,11 @@ impl Snapshot {
             references: vec![],
             echoed: false,
             readers_within: BTreeMap::new(),
+            executions: vec![],
             external: vec![],
             left_behind: vec![],
             refused: PerKey::default(),
+            reads: BTreeSet::new(),
         }
     }
 
@@ -98,10 +108,27 @@ impl Snapshot {
         });
         let lost = self.lost.iter().cloned().map(CutOff::OutOfSight);
         let external = self.unknown.iter().filter_map(|unknown| match unknown {
-            Unknown::ExternalStale { consumer, .. } => Some(CutOff::External(consumer.clone())),
+            Unknown::ExternalStale { consumer, owner, ticket, .. } => {
+                let (consumer, owner, ticket) = (consumer.clone(), owner.clone(), ticket.clone());
+                Some(CutOff::External { consumer, owner, ticket })
+            }
             _ => None,
         });
-        self.stale().into_iter().map(CutOff::Stale).chain(texts).chain(lost).chain(external).collect()
+        let stale = self.stale().into_iter().map(|at| match self.may_hold.contains(&at) {
+            true => CutOff::MayBe(at),
+            false => CutOff::Stale(at),
+        });
+        stale.chain(texts).chain(lost).chain(external).collect()
+    }
+
+    /// Whether all of it was seen, with valid keys alone. Who may hold one was not.
+    pub fn is_seen_well(&self, app: &ConsumerId) -> bool {
+        let is_of_it = |unknown: &Unknown| unknown.consumer() == app;
+        let mut of_it = self.consumers.iter().filter(|consumer| consumer.at.app == *app).peekable();
+        of_it.peek().is_some()
+            && of_it.all(|one| !matches!(one.holds, Holding::Stale(_)) && !self.may_hold.contains(&one.at))
+            && !self.lost.contains(app)
+            && !self.unknown.iter().any(is_of_it)
     }
 
     /// The consumers that hold a key that is neither of the two.
@@ -115,6 +142,9 @@ impl Snapshot {
 pub enum CutOff {
     /// A consumer that can be repaired.
     Stale(ConsumerRef),
+    /// A consumer that can be repaired, and may hold an invalid key: it was last seen with one, and nothing tells that it has left
+    /// it.
+    MayBe(ConsumerRef),
     /// A consumer that was stale and has been written since, and was not read after that: most probably it is well.
     Unconfirmed(ConsumerRef),
     /// An app with the key where it cannot be replaced.
@@ -126,7 +156,13 @@ pub enum CutOff {
     /// An app that is out of sight, and was last seen with a key that is invalid now.
     OutOfSight(ConsumerId),
     /// What only others can change, and last was said to hold a key that is invalid now.
-    External(ConsumerId),
+    External {
+        consumer: ConsumerId,
+        /// Whom people ask about it.
+        owner: Option<String>,
+        /// Where people find what is to be done.
+        ticket: Option<String>,
+    },
     /// An app of a service that has no keys; it was last seen with one.
     OfNoKeys(ConsumerId),
     /// Apps that could not be checked in time, after a key was regenerated from outside.
@@ -138,10 +174,11 @@ impl CutOff {
     pub const fn app(&self) -> Option<&ConsumerId> {
         match self {
             Self::Stale(ConsumerRef { app, .. })
+            | Self::MayBe(ConsumerRef { app, .. })
             | Self::Unconfirmed(ConsumerRef { app, .. })
             | Self::InOtherText { app, .. }
             | Self::OutOfSight(app)
-            | Self::External(app)
+            | Self::External { consumer: app, .. }
             | Self::OfNoKeys(app) => Some(app),
             Self::Unchecked => None,
         }
@@ -205,6 +242,18 @@ pub struct External {
     pub ticket: Option<String>,
 }
 
+/// An execution of a job that goes on with the key that it was started with. Nobody can give it another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// The job.
+    pub job: ConsumerId,
+    pub name: String,
+    /// When it began, as far as that is told.
+    pub began: Option<DateTime<Utc>>,
+    /// When it will have ended, at the latest. It does not move while the execution runs.
+    pub until: DateTime<Utc>,
+}
+
 /// Something that must be known before a key may be regenerated, and is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unknown {
@@ -261,7 +310,13 @@ pub enum Unknown {
         passing: bool,
     },
     /// Nothing was ever said of what a consumer holds that only others can change.
-    NeverReported { consumer: ConsumerId },
+    NeverReported {
+        consumer: ConsumerId,
+        /// Whom people ask about it.
+        owner: Option<String>,
+        /// Where people find what is to be done.
+        ticket: Option<String>,
+    },
     /// Such a consumer was last said to hold a key that is neither of the two. It is to get another, from nobody of us, and
     /// until that is said nobody knows which.
     ExternalStale {
@@ -270,6 +325,8 @@ pub enum Unknown {
         held: Fingerprint,
         /// When that was first said.
         since: DateTime<Utc>,
+        owner: Option<String>,
+        ticket: Option<String>,
     },
     /// A setting is not what the service's must be, or another must not be.
     Setting {
@@ -295,6 +352,8 @@ pub enum ReferenceFault {
     NoSecret,
     /// There is no such version of it.
     NoVersion,
+    /// Nothing: what was written has not reached it yet.
+    Awaited,
     /// Something else: what Azure said tells.
     Other,
 }
@@ -338,6 +397,26 @@ pub enum Whereabouts {
 }
 
 impl Unknown {
+    /// What it is of.
+    pub const fn consumer(&self) -> &ConsumerId {
+        match self {
+            Self::Unreadable { app, .. }
+            | Self::NeverSeen { app, .. }
+            | Self::Vanished { app, .. }
+            | Self::NoConsumer { app }
+            | Self::OnlyReferences { app, .. }
+            | Self::Reference { app, .. }
+            | Self::KeyValueReference { app, .. }
+            | Self::Setting { app, .. } => app,
+            Self::NeverReported { consumer, .. } | Self::ExternalStale { consumer, .. } => consumer,
+        }
+    }
+
+    /// Whether it is of what a consumer refers to, which is out of sight: what it holds cannot be told by its settings.
+    pub const fn is_of_reference(&self) -> bool {
+        matches!(self, Self::Reference { .. } | Self::KeyValueReference { .. })
+    }
+
     /// Whether it stays until somebody does something about it.
     pub fn lasts(&self) -> bool {
         !matches!(
@@ -346,6 +425,11 @@ impl Unknown {
                 | Self::Reference { passing: true, .. }
                 | Self::KeyValueReference { passing: true, .. }
         )
+    }
+
+    /// Whether it is only that something takes its time. Azure has shown it, and was not too busy.
+    pub const fn is_awaited(&self) -> bool {
+        matches!(self, Self::Reference { fault: ReferenceFault::Awaited, passing: true, .. })
     }
 
     /// Whether it is of an app that was there and is not found any more.

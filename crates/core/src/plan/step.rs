@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ConsumerRef, Unknown};
-use crate::model::{ConsumerId, KeyType};
+use super::{ConsumerRef, Execution, Unknown};
+use crate::journal::{AfterGate, Pause};
+use crate::model::{ConsumerId, Fingerprint, KeyType};
 
 /// What to do next, or why nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Step {
         consumers: Vec<ConsumerRef>,
         /// Whether they hold an invalid key now.
         repair: bool,
+        /// Which part of all that is.
+        part: Part,
     },
     /// Ask how the regeneration of this key goes until it ends.
     Follow(KeyType),
@@ -41,6 +44,23 @@ pub enum Step {
     Verify(KeyType),
     /// Replace this key, which nobody holds.
     Regenerate(KeyType),
+    /// Ask how the wave of this number is that was moved last.
+    Gate(u32),
+}
+
+/// Which part of those who are to be moved a step moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of them, and nothing is asked of them afterwards.
+    All,
+    /// A wave, or as many of it as may restart at once.
+    Wave {
+        number: u32,
+        /// Whether it waits for those of it who are not well before. What is compromised waits for nobody.
+        waits: bool,
+    },
+    /// A wave that did not come back, to the key that it had.
+    Back(u32),
 }
 
 impl Decision {
@@ -48,7 +68,7 @@ impl Decision {
     pub fn awaits(&self) -> impl Iterator<Item = (KeyType, &Awaited)> {
         let (key_type, who) = match self {
             Self::Waiting { reason: WaitFor::External { key_type, who, .. }, .. }
-            | Self::Blocked(BlockedBy::ExternalLate { key_type, who }) => (*key_type, who.as_slice()),
+            | Self::Blocked(BlockedBy::ExternalLate { key_type, who, .. }) => (*key_type, who.as_slice()),
             _ => (KeyType::Primary, &[][..]),
         };
         who.iter().map(move |one| (key_type, one))
@@ -76,10 +96,12 @@ impl Step {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Repoint { repair: true, .. } => "mend",
+            Self::Repoint { part: Part::Back(_), .. } => "rollBack",
             Self::Repoint { repair: false, .. } => "repoint",
             Self::Follow(_) => "follow",
             Self::Verify(_) => "verify",
             Self::Regenerate(_) => "regenerate",
+            Self::Gate(_) => "gate",
         }
     }
 }
@@ -88,6 +110,12 @@ impl Step {
 pub enum WaitFor {
     /// The grace of this key, which was, or may have been, left.
     Grace(KeyType),
+    /// The end of executions that may run with this key, which all consumers have left, and the grace after it.
+    Executions {
+        key_type: KeyType,
+        /// Those that may run for longest.
+        who: Vec<Execution>,
+    },
     /// The end of the regeneration of this key, which takes longer than a run of the timer waits for.
     Operation(KeyType),
     /// The longest that the regeneration of this key can take, whose operation URL was lost, or cannot be asked.
@@ -104,6 +132,19 @@ pub enum WaitFor {
     Window,
     /// The end of the freeze that is on, and a window after it.
     Freeze,
+    /// That it is asked how the wave of this number is: apps take their time to restart.
+    Gate(u32),
+    /// The end of the pause before the wave of this number.
+    BetweenWaves(u32),
+    /// The end of a pause, or a person who ends it.
+    Pause(Pause),
+    /// A person who approves the rotation that is due.
+    Approval {
+        /// The rotation.
+        due: Due,
+        /// When an approval of it ended, under which it did not begin.
+        expired: Option<DateTime<Utc>>,
+    },
     /// Those who hold this key and whom only others can change. All others have left it for the other key.
     External {
         key_type: KeyType,
@@ -116,8 +157,18 @@ pub enum WaitFor {
 impl WaitFor {
     /// Whether it is for what the operator said of when: nothing is under way, and nothing is wrong.
     pub const fn is_for_calendar(&self) -> bool {
-        matches!(self, Self::Window | Self::Freeze)
+        matches!(self, Self::Window | Self::Freeze | Self::Pause(_))
     }
+}
+
+/// A rotation that is due, by the key in use that it replaces: of two that are due, the newer. No other rotation ever replaces
+/// that key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub key_type: KeyType,
+    pub key: Fingerprint,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 /// A consumer that is waited for, which only others can change.
@@ -155,12 +206,39 @@ pub enum BlockedBy {
         /// What was said of the last one.
         detail: String,
     },
-    /// A rotation is due, and no window opens within a year.
-    NeverOpens,
+    /// A rotation is due, and no window opens before the next one would be.
+    NeverOpens {
+        /// When the next one opens, if ever.
+        opens: Option<DateTime<Utc>>,
+    },
+    /// A rotation is due, and nobody has approved it until the next one would be.
+    NotApproved(Due),
+    /// A wave did not come back. Until a person says so, no other is moved.
+    Unhealthy {
+        wave: u32,
+        /// The key that it was given.
+        to: KeyType,
+        then: AfterGate,
+        /// What was not well, and what was said.
+        detail: String,
+    },
+    /// A wave is not moved, for something of it is not well before.
+    UnhealthyBefore {
+        wave: u32,
+        /// What, and what was said.
+        detail: String,
+    },
+    /// Consumers that can only be moved together are configured to be in different waves.
+    WavesDiffer(Vec<WavesDiffer>),
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
     /// Of those who hold this key and whom only others can change, these have taken longer to leave it than they may.
-    ExternalLate { key_type: KeyType, who: Vec<Awaited> },
+    ExternalLate {
+        key_type: KeyType,
+        who: Vec<Awaited>,
+        /// Whether it is compromised.
+        compromised: bool,
+    },
 }
 
 impl BlockedBy {
@@ -169,3 +247,7 @@ impl BlockedBy {
         matches!(self, Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts))
     }
 }
+
+/// Consumers that can only be moved together, and are configured to be in different waves: each with its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WavesDiffer(pub Vec<(ConsumerId, u32)>);

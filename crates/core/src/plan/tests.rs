@@ -1,8 +1,10 @@
 //! Each rule of the decision by a story of its own; and in `properties` all of them, in arbitrary worlds.
 
 mod external;
+mod held;
 mod properties;
 mod quiet;
+mod waves;
 mod windows;
 mod world;
 
@@ -11,7 +13,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::*;
-use crate::journal::Event;
+use crate::journal::{AfterGate, Event};
 use crate::model::{AppId, ConsumerId, Fingerprint, Key, OperationUrl, Section};
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -99,7 +101,10 @@ fn a_rotation_from_first_sight_to_the_death_of_the_old_key() {
 
     let seen = snapshot(at(grace + 86), "p", "s2", &[P, P]);
     let consumers = seen.holders(|holding| *holding == P);
-    assert_eq!(story.look(&seen), Decision::Do(Step::Repoint { to: secondary, consumers, repair: false }));
+    assert_eq!(
+        story.look(&seen),
+        Decision::Do(Step::Repoint { to: secondary, consumers, repair: false, part: Part::All })
+    );
 
     let left = grace + 90;
     assert_eq!(story.look(&snapshot(at(left), "p", "s2", &[S, S])), wait(primary, at(left + grace)));
@@ -131,7 +136,10 @@ fn stale_consumers_come_first_and_get_the_key_that_surely_works() {
     seen.unknown.push(Unknown::NoConsumer { app: app(9) });
     let decision = story.look(&seen);
     let consumers = seen.holders(|_| true);
-    assert_eq!(decision, Decision::Do(Step::Repoint { to: KeyType::Secondary, consumers, repair: true }));
+    assert_eq!(
+        decision,
+        Decision::Do(Step::Repoint { to: KeyType::Secondary, consumers, repair: true, part: Part::All })
+    );
 }
 
 #[test]
@@ -214,7 +222,7 @@ fn consumers_split_over_both_keys_are_united_only_when_due() {
     let to = KeyType::Secondary;
     assert_eq!(
         story.look(&seen),
-        Decision::Do(Step::Repoint { to, consumers, repair: false }),
+        Decision::Do(Step::Repoint { to, consumers, repair: false, part: Part::All }),
         "fewer restarts"
     );
 }
@@ -235,7 +243,8 @@ fn a_consumer_of_several_keys_is_one_consumer_of_each() {
     story.event(at(due), Event::Verified { key_type: KeyType::Primary });
     let seen = of_all(at(due), "p", "s", &[P, S, P]);
     let consumers = vec![consumer(0, S).at];
-    let united = Decision::Do(Step::Repoint { to: KeyType::Primary, consumers, repair: false });
+    let united =
+        Decision::Do(Step::Repoint { to: KeyType::Primary, consumers, repair: false, part: Part::All });
     assert_eq!(story.look(&seen), united);
 
     // Somebody regenerates the primary key: what is held of it is invalid twice over, and the other key is in use.
@@ -243,7 +252,8 @@ fn a_consumer_of_several_keys_is_one_consumer_of_each() {
     let seen = of_all(at(due + 60), "p2", "s", &[stale(), Holding::Stale(fingerprint("before")), S]);
     let consumers = vec![consumer(0, S).at];
     assert_eq!((seen.stale(), seen.cut_off().len()), (consumers.clone(), 1));
-    let repaired = Decision::Do(Step::Repoint { to: KeyType::Secondary, consumers, repair: true });
+    let repaired =
+        Decision::Do(Step::Repoint { to: KeyType::Secondary, consumers, repair: true, part: Part::All });
     assert_eq!(story.look(&seen), repaired);
     let foreseen = forecast(&seen, &story.journal, &story.policy, seen.at, false);
     assert_eq!(foreseen.steps[0].decision, repaired);
@@ -369,6 +379,6 @@ fn a_stale_consumer_is_repaired_before_a_grace_is_waited_for() {
     assert_eq!(story.look(&snapshot(at(0), "p", "s", &[P])), Decision::Waiting { reason, until });
     let seen = snapshot(at(9), "p2", "s", &[Holding::Stale(fingerprint("p"))]);
     let consumers = seen.stale();
-    let repair = Step::Repoint { to: KeyType::Secondary, consumers, repair: true };
+    let repair = Step::Repoint { to: KeyType::Secondary, consumers, repair: true, part: Part::All };
     assert_eq!(story.look(&seen), Decision::Do(repair));
 }

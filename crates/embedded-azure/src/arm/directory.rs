@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{containers, page, signalr, static_sites, web};
+use super::{containers, page, resources as others, signalr, static_sites, web};
 use crate::barriers::BarrierKind;
 use crate::call::{Answer, Answered, Call};
 use crate::state::State;
@@ -88,15 +88,22 @@ pub(crate) fn resources(state: &mut State, call: &Call) -> Answered {
     let services = services.map(|one| (one.id.group.as_str(), signalr::describe(state, one)));
     let apps = state.apps.iter().filter(|app| !app.deleted);
     let apps = apps.map(|app| (app.id.group.as_str(), web::describe(app)));
-    let others = state.containers.iter().enumerate().filter(|(_, one)| !one.deleted);
-    let others = others.map(|(at, one)| (one.id.group.as_str(), containers::describe(state, at)));
+    let of_containers = state.containers.iter().enumerate().filter(|(_, one)| !one.deleted);
+    let of_containers =
+        of_containers.map(|(at, one)| (one.id.group.as_str(), containers::describe(state, at)));
     let static_sites = state.static_sites.iter().filter(|site| !site.deleted);
     let static_sites = static_sites.map(|site| (site.id.group.as_str(), static_sites::describe(site)));
+    let vaults = state.vaults.iter().map(|vault| &vault.id);
+    let vaults = vaults.map(|id| (id.group.as_str(), others::describe_vault(state, id)));
+    let stores = state.stores.iter().map(|store| &store.id);
+    let stores = stores.map(|id| (id.group.as_str(), others::describe_store(id)));
     let asked = call.param("group");
     let items = services
         .chain(apps)
-        .chain(others)
+        .chain(of_containers)
         .chain(static_sites)
+        .chain(vaults)
+        .chain(stores)
         .filter(|(group, _)| asked.is_empty() || group.eq_ignore_ascii_case(asked))
         .filter(|(group, item)| wanted.iter().all(|(field, value)| fits(field, value, group, item)))
         .map(|(_, item)| summary(&item))

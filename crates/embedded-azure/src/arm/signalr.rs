@@ -235,7 +235,7 @@ pub(crate) fn describe(state: &State, service: &Service) -> Value {
             "privateEndpointConnections": [],
             "sharedPrivateLinkResources": [],
             "tls": {"clientCertEnabled": false},
-            "features": [{"flag": "ServiceMode", "value": "Default", "properties": {}}],
+            "features": [{"flag": "ServiceMode", "value": service.mode, "properties": {}}],
             "cors": {"allowedOrigins": ["*"]},
             "networkACLs": {
                 "defaultAction": "Deny",

@@ -1,8 +1,8 @@
-//! The actions of Container Apps and of static web apps (docs: Azure permissions for Containers, for Web and Mobile; field
-//! role definitions).
+//! The actions of Container Apps, of static web apps and of what is told of other resources (docs: Azure permissions for
+//! Containers, for Web and Mobile; field role definitions).
 
-/// As `ACTIONS`, for Microsoft.App and static sites.
-pub(super) const ACTIONS: [(&str, &str); 37] = [
+/// As `ACTIONS`, for Microsoft.App, static sites, vaults and Service Connector.
+pub(super) const ACTIONS: [(&str, &str); 44] = [
     ("ContainerApps_ListBySubscription", "Microsoft.App/containerApps/read"),
     ("ContainerApps_ListByResourceGroup", "Microsoft.App/containerApps/read"),
     ("ContainerApps_Get", "Microsoft.App/containerApps/read"),
@@ -49,4 +49,11 @@ pub(super) const ACTIONS: [(&str, &str); 37] = [
         "Microsoft.Web/staticSites/builds/config/Write",
     ),
     ("Permissions_ListForStaticSite", "Microsoft.Authorization/permissions/read"),
+    ("Vaults_Get", "Microsoft.KeyVault/vaults/read"),
+    ("Permissions_ListForSecret", "Microsoft.Authorization/permissions/read"),
+    ("Permissions_ListForStore", "Microsoft.Authorization/permissions/read"),
+    ("Permissions_ListForEnvironment", "Microsoft.Authorization/permissions/read"),
+    ("Linker_ListForSite", "Microsoft.ServiceLinker/linkers/read"),
+    ("Linker_ListForSlot", "Microsoft.ServiceLinker/linkers/read"),
+    ("Linker_ListForContainerApp", "Microsoft.ServiceLinker/linkers/read"),
 ];

@@ -44,6 +44,7 @@ impl Default for World {
             references: BTreeMap::new(),
             denials: Vec::new(),
             barriers: Vec::new(),
+            connectors: Vec::new(),
         }
     }
 }

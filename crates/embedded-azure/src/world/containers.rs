@@ -70,6 +70,9 @@ pub struct ContainerJob {
     /// How many executions run at first.
     #[serde(default)]
     pub executions: usize,
+    /// How many seconds an execution may run, as its configuration says; half an hour if it is not said. Nothing ends one here.
+    #[serde(default)]
+    pub replica_timeout: Option<u64>,
     /// Its tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
@@ -192,7 +195,8 @@ impl World {
                     configuration(app)
                 }
                 None => json!({
-                    "triggerType": "Manual", "replicaTimeout": 1800, "replicaRetryLimit": 0,
+                    "triggerType": "Manual", "replicaRetryLimit": 0,
+                    "replicaTimeout": job.and_then(|job| job.replica_timeout).unwrap_or(1800),
                     "manualTriggerConfig": {"parallelism": 1, "replicaCompletionCount": 1},
                 }),
             };

@@ -1,13 +1,13 @@
 //! Who runs with the secrets of an app or a job: replicas of active revisions, and executions that have not ended.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::try_join_all;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{EXECUTIONS, Place, REPLICAS, REVISIONS, Reader};
-use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call};
+use super::{EXECUTIONS, Place, REPLICAS, REVISIONS, Reader, STARTS_WITHIN};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, tidy};
 use rekey_core::model::ContainerAppKind;
 
 #[derive(Deserialize)]
@@ -36,6 +36,7 @@ pub(super) struct Replica {
 struct OfReplica {
     created_time: Option<Value>,
     running_state: Option<String>,
+    running_state_details: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +51,45 @@ pub(super) struct Execution {
 struct OfExecution {
     status: Option<String>,
     start_time: Option<Value>,
+}
+
+/// The configuration of a job, for how long its executions may run. That of an app has nothing of it.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Configuration {
+    replica_timeout: Option<u64>,
+    replica_retry_limit: Option<u64>,
+    manual_trigger_config: Option<Trigger>,
+    schedule_trigger_config: Option<Trigger>,
+    event_trigger_config: Option<Trigger>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Trigger {
+    parallelism: Option<u64>,
+    replica_completion_count: Option<u64>,
+}
+
+/// How long an execution counts as going on where nothing tells it.
+const UNTOLD: TimeDelta = TimeDelta::days(30);
+
+impl Configuration {
+    /// How long an execution may run: as long as a replica may (ARM swagger 2024-03-01, `replicaTimeout`), as often as one is
+    /// tried, for as many as follow one another; and the time that starting and ending it takes.
+    pub(super) fn longest(&self) -> TimeDelta {
+        let rounds = |trigger: &Trigger| {
+            let at_once = trigger.parallelism.unwrap_or(1).max(1);
+            trigger.replica_completion_count.unwrap_or(1).div_ceil(at_once).max(1)
+        };
+        let triggers =
+            [&self.manual_trigger_config, &self.schedule_trigger_config, &self.event_trigger_config];
+        let rounds = triggers.into_iter().flatten().map(rounds).max().unwrap_or(1);
+        let tries = self.replica_retry_limit.unwrap_or(0).saturating_add(1).saturating_mul(rounds);
+        let seconds = self.replica_timeout.map(|timeout| timeout.saturating_mul(tries));
+        let told = seconds.and_then(|seconds| TimeDelta::try_seconds(i64::try_from(seconds).ok()?));
+        told.map_or(UNTOLD, |told| told.min(TimeDelta::days(365)) + STARTS_WITHIN)
+    }
 }
 
 /// The containers of a template, for their variables alone.
@@ -89,7 +129,18 @@ impl Reader {
     pub(super) fn is_of(&self, revision: &str) -> bool {
         self.revision.as_deref() == Some(revision)
     }
+
+    /// Of an execution that was seen at a time: when it will have ended, at the latest.
+    pub(crate) fn ends_by(&self, seen: DateTime<Utc>) -> DateTime<Utc> {
+        self.created.unwrap_or(seen) + self.longest
+    }
 }
+
+/// Azure's word for a replica that does its work (ARM swagger 2024-03-01, `ContainerAppReplicaRunningState`).
+const RUNNING: &str = "Running";
+
+/// How much of what is said of that is told.
+const LONGEST_DETAILS: usize = 300;
 
 /// The names of active revisions, who runs, and the variables in the revisions' templates.
 type WhoReads = (Vec<String>, Vec<Reader>, Vec<(String, SecretString)>);
@@ -120,11 +171,18 @@ impl Place {
             Err(error) if error.kind() == ArmErrorKind::Gone => vec![],
             listed => listed?,
         };
-        let reader = |Replica { name, properties }: Replica| Reader {
-            name,
-            revision: Some(revision.to_owned()),
-            created: time(properties.created_time.as_ref()),
-            runs: properties.running_state.is_none_or(|state| state.eq_ignore_ascii_case("Running")),
+        let reader = |Replica { name, properties }: Replica| {
+            let state = properties.running_state.unwrap_or_else(|| RUNNING.to_owned());
+            let details = properties.running_state_details.map(|details| tidy(&details, LONGEST_DETAILS));
+            let details = details.filter(|details| !details.is_empty());
+            Reader {
+                name,
+                revision: Some(revision.to_owned()),
+                created: time(properties.created_time.as_ref()),
+                runs: state.eq_ignore_ascii_case(RUNNING),
+                state: details.map_or_else(|| state.clone(), |details| format!("{state}: {details}")),
+                longest: TimeDelta::zero(),
+            }
         };
         Ok(listed.into_iter().map(reader).collect())
     }
@@ -142,6 +200,8 @@ impl Place {
             revision: None,
             created: time(properties.start_time.as_ref()),
             runs: true,
+            state: RUNNING.to_owned(),
+            longest: TimeDelta::zero(),
         };
         Ok(all.into_iter().filter(|execution| !has_ended(execution)).map(reader).collect())
     }

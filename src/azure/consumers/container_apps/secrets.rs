@@ -86,20 +86,15 @@ impl Entry {
 
     /// The same with another key, or made to be fetched anew; nothing where that changes nothing.
     fn rewritten(&self, change: &Change<'_>) -> Option<Self> {
-        let Change { names, marks, key, versions, only_stale } = change;
-        if !names.contains(&self.name.as_str()) {
+        if !change.names.contains(&self.name.as_str()) {
             return None;
         }
-        let value = self.exposed()?;
-        let written = marks.with_key(value, key, *only_stale)?;
-        if *written == value {
-            return None;
-        }
+        let written = change.rewritten(self.exposed()?)?;
         let url = match &self.url {
             None => None,
             // What the vault does not hold yet cannot be fetched.
             Some(url) => {
-                let (reference, (of, version)) = (self.reference()?, versions.get(&self.name)?);
+                let (reference, (of, version)) = (self.reference()?, change.versions.get(&self.name)?);
                 // Since the check it may have been made to name another, of which nothing is known here.
                 let same = of.as_ref() == Some(&reference.secret);
                 Some(same.then(|| with_version(url, reference.version.as_deref(), version))?)
@@ -173,12 +168,8 @@ impl Secrets {
 
     /// Whether what is to be written has come, of the secrets that are kept in vaults too: a restart before that is in vain.
     pub(super) fn are_fetched(&self, change: &Change<'_>) -> bool {
-        let Change { names, marks, key, only_stale, .. } = change;
-        let named = self.iter().filter(|entry| names.contains(&entry.name.as_str()));
-        named.filter_map(Entry::exposed).all(|value| {
-            let written = marks.with_key(value, key, *only_stale);
-            written.is_none_or(|written| *written == value)
-        })
+        let named = self.iter().filter(|entry| change.names.contains(&entry.name.as_str()));
+        named.filter_map(Entry::exposed).all(|value| change.rewritten(value).is_none())
     }
 
     /// Takes for fetched what was asked for.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use super::*;
+use crate::journal::AfterGate;
 use crate::model::{AppId, ConsumerId, Fingerprint, Key, KeyType, OperationUrl, PerKey};
 
 const PRIMARY: KeyType = KeyType::Primary;
@@ -38,8 +39,28 @@ fn readers_left(consumer: ConsumerId, key: &str) -> Event {
     Event::ReadersAcknowledged { consumer, fingerprint: fingerprint(key), by: "ada".into() }
 }
 
+fn wave() -> Event {
+    Event::WaveIntended { number: 1, key_type: PRIMARY, apps: vec![shop()] }
+}
+
+fn held_back() -> Event {
+    Event::WaveHeldBack { number: 1, detail: "503".into() }
+}
+
+fn gate_failed(number: u32) -> Event {
+    Event::GateFailed { number, detail: "503".into(), then: AfterGate::RollBack }
+}
+
 const fn awaited(awaited: bool) -> Event {
-    Event::ExternalAwaited { key_type: PRIMARY, awaited }
+    Event::ExternalAwaited { key_type: PRIMARY, awaited, who: vec![] }
+}
+
+fn paused(until: i64) -> Event {
+    Event::Paused { until: at(until), by: "ada".into(), why: "an audit".into() }
+}
+
+fn approved(key: &str, until: i64) -> Event {
+    Event::Approved { fingerprint: fingerprint(key), until: at(until), by: "ada".into(), noticed: false }
 }
 
 fn watch(from: i64, until: i64) -> Event {
@@ -75,6 +96,9 @@ fn states() -> Vec<(&'static str, Journal)> {
         ("being given out", vec![Event::RepointIntended { key_type: PRIMARY }]),
         ("reported to be held", vec![reported("p")]),
         ("waited for", vec![reported("p"), awaited(true)]),
+        ("a wave with a gate", vec![wave()]),
+        ("a wave rolled back", vec![wave(), gate_failed(1)]),
+        ("a wave held back", vec![held_back()]),
     ];
     let adopted = || {
         let mut journal = Journal::default();
@@ -135,11 +159,27 @@ fn events() -> Vec<(&'static str, Event)> {
         ("readersAcknowledged, not", readers_left(machine(), "p")),
         ("externalAwaited, false", awaited(false)),
         ("externalAwaited", awaited(true)),
+        ("paused", paused(100)),
+        ("paused, over", paused(9)),
+        ("resumed", Event::Resumed { by: "ada".into() }),
+        ("approved", approved("p", 100)),
+        ("approved, over", approved("p", 9)),
+        ("approved, of no key", approved("x", 100)),
+        ("waveIntended", wave()),
+        ("waveHeldBack", held_back()),
+        ("gatePassed", Event::GatePassed { number: 1 }),
+        ("gatePassed, another", Event::GatePassed { number: 2 }),
+        ("gateFailed", gate_failed(1)),
+        ("gateFailed, another", gate_failed(2)),
     ]
 }
 
 fn letter(column: usize) -> char {
     char::from_digit(u32::try_from(column).unwrap(), 36).unwrap()
+}
+
+fn reason_letter(n: usize) -> char {
+    ('a'..='z').chain('A'..='Z').nth(n).unwrap()
 }
 
 /// Written out, so that a change of the table is a change here.
@@ -158,7 +198,7 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
                 reasons.push(illegal.unmet);
                 reasons.len() - 1
             });
-            char::from(b'a' + u8::try_from(known).unwrap())
+            reason_letter(known)
         };
         let cells: String = states().iter().map(cell).collect();
         assert!(cells.contains('+') || name.contains(','), "{name} fits no state");
@@ -168,9 +208,7 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     lines.push(format!("{:24} {columns}", ""));
     lines.extend(rows);
     let reasons = reasons.iter().enumerate();
-    lines.extend(
-        reasons.map(|(n, reason)| format!("{} {reason:?}", char::from(b'a' + u8::try_from(n).unwrap()))),
-    );
+    lines.extend(reasons.map(|(n, reason)| format!("{} {reason:?}", reason_letter(n))));
     insta::assert_snapshot!(lines.join("\n"), @r"
     0 never seen
     1 at rest
@@ -189,46 +227,61 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     e being given out
     f reported to be held
     g waited for
-                             0123456789abcdefg
-    adopted                  +aaaaaaaaaaaaaaaa
-    keyChanged               b+++++++++cccc+++
-    keyChanged, same         bdddddddddccccddd
-    recovered                beee+eeeeeeeeeeee
-    consumersSeen            b++++++++++++++++
-    consumersBlurred         bffff+fffffffffff
-    consumersMissing, true   b+++++++g++++++++
-    consumersMissing, false  bggggggg+gggggggg
-    taken                    b+h+++++++++++hhh
-    left                     bi+iiiiiiiiiii+++
-    blinded                  b++++++j+++++++++
-    sighted                  bkkkkkk+kkkkkkkkk
-    rotationRequested        b++++++++++++++++
-    watchAsked               +++++++++l+++++++
-    watchAsked, backwards    mmmmmmmmmmmmmmmmm
-    heard                    b++++++++++++++++
-    unblocked                +++++++++++++++++
-    regenerationIntended     b+h+++++++nnnnhhh
-    regenerationAccepted     booooooooo+pppooo
-    operationLost            bqqqqqqqqqq+qqqqq
-    regenerated              booooooooo++++ooo
-    regenerated, same        boooooooooddddooo
-    regenerationFailed       booooooooo++++ooo
-    verified                 b++r++++++nnnn+++
-    verificationRefused      b++r++++++nnnn+++
-    repointIntended          b+++++++++s+s++++
-    repointed                bttttttttttttt+tt
-    repointed, the other     btttttttttttttttt
-    reported                 +++++++++++++++++
-    reported, of no key      +++++++++++++++++
-    reported, of an app      uuuuuuuuuuuuuuuuu
-    acknowledged             b++++++++++++++++
-    acknowledged, of no key  bvvvvvvvvvvvvvvvv
-    acknowledged, of an app  buuuuuuuuuuuuuuuu
-    readersAcknowledged      b+w+++++++++++www
-    readersAcknowledged, x   bvvvvvvvvvvvvvvvv
-    readersAcknowledged, not bxxxxxxxxxxxxxxxx
-    externalAwaited, false   byyyyyyyyyyyyyyy+
-    externalAwaited          bz+zzzzzzzzzzz++y
+    h a wave with a gate
+    i a wave rolled back
+    j a wave held back
+                             0123456789abcdefghij
+    adopted                  +aaaaaaaaaaaaaaaaaaa
+    keyChanged               b+++++++++cccc++++++
+    keyChanged, same         bdddddddddccccdddddd
+    recovered                beee+eeeeeeeeeeeeeee
+    consumersSeen            b+++++++++++++++++++
+    consumersBlurred         bffff+ffffffffffffff
+    consumersMissing, true   b+++++++g+++++++++++
+    consumersMissing, false  bggggggg+ggggggggggg
+    taken                    b+h+++++++++++hhh+++
+    left                     bi+iiiiiiiiiii+++iii
+    blinded                  b++++++j++++++++++++
+    sighted                  bkkkkkk+kkkkkkkkkkkk
+    rotationRequested        b+++++++++++++++++++
+    watchAsked               +++++++++l++++++++++
+    watchAsked, backwards    mmmmmmmmmmmmmmmmmmmm
+    heard                    b+++++++++++++++++++
+    unblocked                ++++++++++++++++++++
+    regenerationIntended     b+h+++++++nnnnhhh+++
+    regenerationAccepted     booooooooo+pppoooooo
+    operationLost            bqqqqqqqqqq+qqqqqqqq
+    regenerated              booooooooo++++oooooo
+    regenerated, same        boooooooooddddoooooo
+    regenerationFailed       booooooooo++++oooooo
+    verified                 b++r++++++nnnn++++++
+    verificationRefused      b++r++++++nnnn++++++
+    repointIntended          b+++++++++s+s+++++++
+    repointed                bttttttttttttt+ttttt
+    repointed, the other     bttttttttttttttttttt
+    reported                 ++++++++++++++++++++
+    reported, of no key      ++++++++++++++++++++
+    reported, of an app      uuuuuuuuuuuuuuuuuuuu
+    acknowledged             b+++++++++++++++++++
+    acknowledged, of no key  bvvvvvvvvvvvvvvvvvvv
+    acknowledged, of an app  buuuuuuuuuuuuuuuuuuu
+    readersAcknowledged      b+w+++++++++++www+++
+    readersAcknowledged, x   bvvvvvvvvvvvvvvvvvvv
+    readersAcknowledged, not bxxxxxxxxxxxxxxxxxxx
+    externalAwaited, false   byyyyyyyyyyyyyyy+yyy
+    externalAwaited          bz+zzzzzzzzzzz++yzzz
+    paused                   ++++++++++++++++++++
+    paused, over             mmmmmmmmmmmmmmmmmmmm
+    resumed                  ++++++++++++++++++++
+    approved                 b+++++++++++++++++++
+    approved, over           bmmmmmmmmmmmmmmmmmmm
+    approved, of no key      bvvvvvvvvvvvvvvvvvvv
+    waveIntended             b+++++++++s+s+++++A+
+    waveHeldBack             b++++++++++++++++++B
+    gatePassed               bCCCCCCCCCCCCCCCC+CC
+    gatePassed, another      bCCCCCCCCCCCCCCCCCCC
+    gateFailed               bCCCCCCCCCCCCCCCC+CC
+    gateFailed, another      bCCCCCCCCCCCCCCCCCCC
     a NeverSeen
     b Seen
     c NotBeingReplaced
@@ -255,6 +308,9 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     x NotExternal
     y NewsOfWait
     z HeldToWait
+    A NoGateFailed
+    B NewsOfWave
+    C GateOpen
     ");
 }
 
@@ -293,5 +349,8 @@ fn the_table_of_the_docs_has_each_event() {
         .map(|(name, _)| *name)
         .filter(|name| !name.contains(',') && !rows.contains(name))
         .collect();
-    assert_eq!(missing, ["consumersSeen", "rotationRequested", "watchAsked", "heard", "unblocked"]);
+    assert_eq!(
+        missing,
+        ["consumersSeen", "rotationRequested", "watchAsked", "heard", "unblocked", "paused", "resumed"]
+    );
 }

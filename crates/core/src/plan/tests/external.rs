@@ -65,7 +65,7 @@ fn waits_for(decision: &Decision) -> (Vec<(String, i64)>, bool) {
         Decision::Waiting { reason: WaitFor::External { key_type: KeyType::Primary, who, .. }, .. } => {
             (who, false)
         }
-        Decision::Blocked(BlockedBy::ExternalLate { key_type: KeyType::Primary, who }) => (who, true),
+        Decision::Blocked(BlockedBy::ExternalLate { key_type: KeyType::Primary, who, .. }) => (who, true),
         other => panic!("{other:?}"),
     };
     let told = who.iter().map(|one| (one.consumer.name(), one.since.timestamp()));
@@ -144,8 +144,8 @@ fn of_whom_nothing_was_ever_said_may_hold_either_key() {
     told.report(0, GATEWAY, "p");
     for time in [0, 7200, 30 * 86_400] {
         let blocked = told.look(time, ["p", "s"], &[P]);
-        let consumer = id(IIS);
-        assert_eq!(blocked, Decision::Blocked(BlockedBy::Unknown(vec![Unknown::NeverReported { consumer }])));
+        let unsaid = external(IIS, HOUR).never_reported();
+        assert_eq!(blocked, Decision::Blocked(BlockedBy::Unknown(vec![unsaid])));
     }
     told.report(30 * 86_400, IIS, "p");
     let decision = told.look(30 * 86_400 + 1, ["p", "s"], &[P]);
@@ -168,7 +168,7 @@ fn who_is_cut_off_by_a_regeneration_from_outside_is_told_so_and_not_written() {
     };
     assert_eq!(consumers.iter().map(|one| one.app.clone()).collect::<Vec<_>>(), [app(0)]);
     let seen = told.snapshot(110, ["p2", "s"], &[S]);
-    let external = |who| CutOff::External(id(who));
+    let external = |who| CutOff::External { consumer: id(who), owner: None, ticket: None };
     assert_eq!(seen.cut_off(), [external(IIS), external(GATEWAY)]);
     let blocked = told.0.look(&seen);
     assert!(

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::world::{Kill, Move, World};
 use super::*;
+use crate::policy::{ApprovalPolicy, OnUnhealthy};
 
 /// It goes out of sight, takes a key there, gets another id, and is deleted: until then it held the key, and its grace begins.
 #[test]
@@ -90,22 +91,48 @@ pub(super) fn a_move() -> impl Strategy<Value = Move> {
         2 => (0..2_usize, any::<bool>()).prop_map(|(external, reports)| Move::Fetch { external, reports }),
         2 => (0..2_usize, any::<bool>()).prop_map(|(external, by_a_person)| Move::Report { external, by_a_person }),
         1 => key_type().prop_map(Move::ReadersLeft),
+        1 => (1..170_000_i64).prop_map(Move::Pause),
+        1 => Just(Move::Resume),
+        1 => Just(Move::Approve),
+        2 => (0..4_usize, any::<bool>()).prop_map(|(app, ill)| Move::Ill { app, ill }),
     ]
 }
 
-/// Windows of every night, or none, and a freeze of a few days, or none. Every world settles in two days then.
+/// Waves, or none; with a gate, or none; and a pause between them, or none.
+fn waves() -> impl Strategy<Value = Policy> {
+    let numbers = prop::collection::vec(1..4_u32, 4);
+    let of_apps = prop_oneof![1 => Just(vec![]), 2 => numbers];
+    let after = prop_oneof![Just(OnUnhealthy::RollBack), Just(OnUnhealthy::Stop)];
+    (of_apps, 0..3_u32, prop::sample::select(vec![0, 3600]), after, any::<bool>()).prop_map(
+        |(numbers, restarts_at_once, pause, on_unhealthy, watched)| Policy {
+            waves: numbers.into_iter().enumerate().map(|(n, wave)| (app(n), wave)).collect(),
+            watched: watched.then(|| app(0)).into_iter().collect(),
+            restarts_at_once,
+            pause_between_waves: Duration::from_secs(pause),
+            on_unhealthy,
+            ..policy()
+        },
+    )
+}
+
+/// Windows of every night, or none, a freeze of a few days, or none, and rotations that a person has to approve, or not. Every
+/// world settles in two days then.
 pub(super) fn a_policy() -> impl Strategy<Value = Policy> {
     let window =
         prop::sample::select(vec!["daily 02:00-04:00 Europe/Berlin", "daily 22:00-01:00 America/New_York"]);
     let freeze =
         prop::sample::select(vec!["1970-01-12..1970-01-13 UTC", "1970-02-10..1970-02-14 Asia/Kolkata"]);
-    (prop::option::of(window), prop::option::of(freeze), prop::sample::select(vec![0, 3600, 80_000]))
-        .prop_map(|(window, freeze, later)| Policy {
+    let approval = prop_oneof![2 => Just(ApprovalPolicy::None), 1 => Just(ApprovalPolicy::Required)];
+    let later = prop::sample::select(vec![0, 3600, 80_000]);
+    (prop::option::of(window), prop::option::of(freeze), later, approval, waves()).prop_map(
+        |(window, freeze, later, approval, waves)| Policy {
+            approval,
             windows: window.iter().map(|text| text.parse().unwrap()).collect(),
             freezes: freeze.iter().map(|text| text.parse().unwrap()).collect(),
             due_later: Duration::from_secs(later),
-            ..policy()
-        })
+            ..waves
+        },
+    )
 }
 
 proptest! {
@@ -129,7 +156,11 @@ proptest! {
         for change in &moves {
             world.make(change);
         }
-        world.apps.iter_mut().for_each(|app| (app.readable, app.renamed) = (true, false));
+        world.apps.iter_mut().for_each(|app| (app.readable, app.renamed, app.ill) = (true, false, false));
+        // A person looks at a wave that did not come back, once it is back on the key that it had.
+        world.pass_time(100);
+        while matches!(world.pass(20, Kill::No), Decision::Do(Step::Repoint { part: Part::Back(_), .. })) {}
+        world.make(&Move::Unblock);
         world.askable = askable_at_last;
         world.pass_time(100);
         let mut passes = 0;
@@ -137,7 +168,11 @@ proptest! {
         (0..externals.len()).for_each(|external| world.make(&Move::Fetch { external, reports: true }));
         while !matches!(world.pass(20, Kill::No), Decision::Settled { .. }) {
             world.pass_time(600);
+            world.approve();
             (0..externals.len()).for_each(|external| world.make(&Move::Fetch { external, reports: true }));
+            let decision = decide(&world.look(), &world.journal, &world.policy, world.now);
+            let blocked = matches!(&decision, Decision::Blocked(BlockedBy::Unhealthy { .. }));
+            prop_assert!(!blocked, "a gate fails with everybody well: {world:#?}");
             passes += 1;
             prop_assert!(passes < 1_500, "does not settle: {world:#?}");
         }
@@ -167,7 +202,7 @@ proptest! {
         let foreseen = forecast(&seen, &world.journal, &world.policy, world.now, asked);
         prop_assert!(foreseen.steps.len() < 50, "it goes on and on: {foreseen:#?}");
         let ends = matches!(foreseen.end, Decision::Settled { .. } | Decision::Blocked(BlockedBy::Unknown(_)));
-        let fails = matches!(foreseen.end, Decision::Blocked(BlockedBy::RegenerationFails { .. } | BlockedBy::KeyRefused { .. } | BlockedBy::ExternalLate { .. }));
+        let fails = matches!(foreseen.end, Decision::Blocked(BlockedBy::RegenerationFails { .. } | BlockedBy::KeyRefused { .. } | BlockedBy::ExternalLate { .. } | BlockedBy::Unhealthy { .. } | BlockedBy::NotApproved(_)));
         prop_assert!(ends || fails, "{foreseen:#?}");
         if !asked {
             let mut journal = world.journal.clone();
@@ -181,6 +216,47 @@ proptest! {
         let repairs = |foreseen: &Foreseen| matches!(foreseen.decision, Decision::Do(Step::Repoint { repair: true, .. }));
         prop_assert!(seen.stale().is_empty() || repairs(&foreseen.steps[0]), "{foreseen:#?}");
         prop_assert!(foreseen.steps.is_sorted_by_key(|step| step.at) && foreseen.over >= world.now);
+    }
+
+    /// What windows, freezes, a pause and a missing approval hold back is what moves consumers that work, or prepares for it. All
+    /// else is decided as if there were none of them: repairs, what is under way, proofs, and the end of a key that was left.
+    #[test]
+    fn nothing_but_a_rotation_is_ever_held_back(
+        holds in prop::collection::vec(key_type(), 1..4),
+        listed_at_once in any::<bool>(),
+        externals in prop::collection::vec(key_type(), 0..3),
+        policy in a_policy(),
+        moves in prop::collection::vec(a_move(), 0..40),
+    ) {
+        let mut world = World::new(&holds, listed_at_once, FirstRotation::Now).with(&externals, 0);
+        world.policy = policy;
+        moves.iter().for_each(|change| world.make(change));
+        let (seen, mut journal) = (world.look(), world.journal.clone());
+        for event in reconcile(&seen, &journal, &world.policy, world.now) {
+            journal.apply(event, world.now).unwrap();
+        }
+        let mut free = journal.clone();
+        free.apply(Event::Resumed { by: "somebody".into() }, world.now).unwrap();
+        let at_any_time = Policy {
+            windows: vec![],
+            freezes: vec![],
+            approval: ApprovalPolicy::None,
+            ..world.policy.clone()
+        };
+        let free = decide(&seen, &free, &at_any_time, world.now);
+        let held = decide(&seen, &journal, &world.policy, world.now);
+        let rotates = match &free {
+            Decision::Do(Step::Repoint { repair, .. }) => !repair,
+            Decision::Do(Step::Regenerate(_)) | Decision::Waiting { reason: WaitFor::Grace(_), .. } => true,
+            _ => false,
+        };
+        let holds = match &held {
+            Decision::Waiting { reason, .. } => reason.is_for_calendar() || matches!(reason, WaitFor::Approval { .. }),
+            Decision::Blocked(BlockedBy::NeverOpens { .. } | BlockedBy::NotApproved(_)) => true,
+            Decision::Blocked(BlockedBy::Unknown(_)) => !seen.unknown.is_empty(),
+            _ => false,
+        };
+        prop_assert!(held == free || (rotates && holds), "{held:?} in place of {free:?}: {world:#?}");
     }
 
     /// decide is total: whatever the journal and the snapshot, even when they have nothing to do with each other.

@@ -52,8 +52,9 @@ fn a_freeze_closes_windows_and_is_told_as_that() {
     let after = 5 * 86_400 + 2 * HOUR;
     assert_eq!(story.look(&snapshot(at(7200), "p", "s", &[P])), waits(WaitFor::Freeze, after));
     story.policy.freezes = vec!["1970-01-01..1990-01-05 UTC".parse().unwrap()];
+    let opens = Some(at(7310 * 86_400 + 2 * HOUR));
     let never = story.look(&snapshot(at(7200), "p", "s", &[P]));
-    assert_eq!(never, Decision::Blocked(BlockedBy::NeverOpens));
+    assert_eq!(never, Decision::Blocked(BlockedBy::NeverOpens { opens }));
     story.policy.windows.clear();
     story.policy.freezes = vec!["1970-01-01..1970-01-05 UTC".parse().unwrap()];
     assert_eq!(story.look(&snapshot(at(7200), "p", "s", &[P])), waits(WaitFor::Freeze, 5 * 86_400));
@@ -66,7 +67,8 @@ fn repairs_and_compromised_keys_wait_for_no_window() {
     let seen = snapshot(at(10), "p2", "s", &[Holding::Stale(fingerprint("p"))]);
     assert!(story.look(&seen).repairs());
     let seen = snapshot(at(20_000), "p2", "s", &[S]);
-    assert_eq!(story.look(&seen), Decision::Blocked(BlockedBy::NeverOpens));
+    let opens = Some(at(7310 * 86_400));
+    assert_eq!(story.look(&seen), Decision::Blocked(BlockedBy::NeverOpens { opens }));
     story.event(at(20_000), Event::RotationRequested { compromised: true, noticed: true });
     assert_eq!(story.look(&seen), Decision::Do(Step::Regenerate(KeyType::Primary)));
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::journal::InFlight;
+use crate::policy::ApprovalPolicy;
 
 /// What happens to a world between two of our steps, or to a run of ours.
 #[derive(Clone, Debug)]
@@ -50,8 +51,18 @@ pub(super) enum Move {
         external: usize,
         by_a_person: bool,
     },
+    /// It is not well any more, whichever of the valid keys it holds; or well again.
+    Ill {
+        app: usize,
+        ill: bool,
+    },
     /// A person says that whoever reads what the apps hold, and is not seen, has left this key.
     ReadersLeft(KeyType),
+    /// A person lets rotations rest for so long, or no more.
+    Pause(i64),
+    Resume,
+    /// A person approves the rotation that waits for him, if one does.
+    Approve,
 }
 
 /// Where in a regeneration the process is killed.
@@ -85,6 +96,9 @@ pub(super) struct World {
     pub(super) readers_within: Duration,
     /// When they have left a key sooner.
     readers_left: BTreeMap<u64, DateTime<Utc>>,
+    paused_until: DateTime<Utc>,
+    /// The keys whose rotation was approved.
+    approved: BTreeSet<u64>,
     pub(super) journal: Journal,
     pub(super) policy: Policy,
 }
@@ -97,6 +111,8 @@ pub(super) struct WorldApp {
     pub(super) deleted: bool,
     /// It is not found under the id that is configured.
     pub(super) renamed: bool,
+    /// It does not answer, for a reason that is not its key.
+    pub(super) ill: bool,
     /// An outside regeneration took its key: it may be failing until it is repaired.
     excused: bool,
 }
@@ -128,6 +144,7 @@ impl World {
             readable: true,
             deleted: false,
             renamed: false,
+            ill: false,
             excused: false,
         };
         let start = at(1_000_000);
@@ -145,6 +162,8 @@ impl World {
             externals: Vec::new(),
             readers_within: Duration::ZERO,
             readers_left: BTreeMap::new(),
+            paused_until: start,
+            approved: BTreeSet::new(),
             journal: Journal::default(),
             policy: Policy { first_rotation, ..policy() },
         }
@@ -340,7 +359,13 @@ impl World {
     /// Does a step; true if the process was killed in it.
     fn act(&mut self, step: Step, kill: Kill) -> bool {
         match step {
-            Step::Repoint { to, consumers, repair } => self.repoint(to, &consumers, repair, kill),
+            Step::Repoint { to, consumers, repair, part } => {
+                !self.is_begun(part, to, &consumers) || self.repoint(to, &consumers, (repair, part), kill)
+            }
+            Step::Gate(number) => {
+                self.ask_how_it_is(number);
+                true
+            }
             Step::Regenerate(key_type) => self.regenerate(key_type, kill),
             Step::Verify(key_type) => {
                 let detail = "401".to_owned();
@@ -367,6 +392,38 @@ impl World {
         }
     }
 
+    /// Takes down that a wave is begun; not where one of it is ill.
+    fn is_begun(&mut self, part: Part, to: KeyType, consumers: &[ConsumerRef]) -> bool {
+        let is_ill =
+            |at: &ConsumerRef| self.apps.iter().enumerate().any(|(n, one)| app(n) == at.app && one.ill);
+        if let Part::Wave { number, waits: true } = part
+            && consumers.iter().any(is_ill)
+        {
+            let held_back = Event::WaveHeldBack { number, detail: "503".into() };
+            let news = self.journal.held_back().is_none_or(|known| known.number != number);
+            news.then(|| self.record(held_back));
+            return false;
+        }
+        if let Part::Back(number) = part {
+            assert!(self.journal.wave().is_some_and(|wave| wave.number == number), "{self:#?}");
+        }
+        wave_begun(part, to, consumers).into_iter().for_each(|event| self.record(event));
+        true
+    }
+
+    fn ask_how_it_is(&mut self, number: u32) {
+        let wave = self.journal.wave().unwrap().clone();
+        let ill = (0..self.apps.len()).any(|n| self.apps[n].ill && wave.apps.contains(&app(n)));
+        let unseen = not_seen_with(&wave, &self.look());
+        let over = wave.moved + delta(self.policy.gate_after + self.policy.settle_within) <= self.now;
+        if !ill && unseen.is_empty() {
+            self.record(Event::GatePassed { number });
+        } else if over {
+            let then = after_gate(&wave, &self.journal, &self.policy);
+            self.record(Event::GateFailed { number, detail: "503".into(), then });
+        }
+    }
+
     /// The operation's URL is refused; true if that ends the run.
     fn cannot_ask(&mut self, flight: &InFlight) -> bool {
         let overdue = is_overdue(flight, &self.policy, self.now);
@@ -378,8 +435,14 @@ impl World {
         !overdue
     }
 
-    fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], repair: bool, kill: Kill) -> bool {
-        let open = self.policy.calendar().is_open(self.now);
+    fn repoint(
+        &mut self,
+        to: KeyType,
+        consumers: &[ConsumerRef],
+        (repair, part): (bool, Part),
+        kill: Kill,
+    ) -> bool {
+        let open = self.policy.calendar().is_open(self.now) && self.paused_until <= self.now;
         self.record(Event::RepointIntended { key_type: to });
         self.record(handed_out(&self.journal, &fingerprint(&self.listed(to).to_string()), consumers));
         for (done, at) in consumers.iter().enumerate() {
@@ -390,7 +453,12 @@ impl World {
             let worked = self.works(key);
             let index = (0..self.apps.len()).find(|n| app(*n) == at.app).unwrap();
             assert!(repair || worked, "moved to a key that does not work");
-            assert!(repair || open || self.is_urgent(), "moved outside of the windows: {self:#?}");
+            let back = matches!(part, Part::Back(_));
+            assert!(repair || open || back || self.is_urgent(), "moved outside of the windows: {self:#?}");
+            let is_approved = |key: &u64| self.approved.contains(key);
+            let approved =
+                !self.needs_approval() || is_approved(&key) || self.apps[index].keys.iter().any(is_approved);
+            assert!(repair || back || approved || self.is_urgent(), "moved without an approval: {self:#?}");
             // To repair it, what is invalid is replaced and what is valid stays.
             let listed = PerKey::from_fn(|key_type| self.listed(key_type));
             let stays = |held: &u64| repair && listed.iter().any(|(_, key)| key == held);
@@ -405,6 +473,18 @@ impl World {
         let apps = consumers.iter().map(|at| at.app.clone()).collect();
         self.record(Event::Repointed { key_type: to, apps, repaired: repair });
         false
+    }
+
+    fn needs_approval(&self) -> bool {
+        self.policy.approval == ApprovalPolicy::Required
+    }
+
+    pub(super) fn approve(&mut self) {
+        let seen = self.look();
+        self.remember(&seen);
+        let Asks::For(due) = asks(&seen, &self.journal, &self.policy, self.now) else { return };
+        self.approved.insert(self.listed(due.key_type));
+        self.record(approves(&due, "somebody".into(), false, &self.policy, self.now));
     }
 
     /// Whether an app holds a key that was there when the keys were reported as compromised.
@@ -460,7 +540,18 @@ impl World {
             Move::Unblock => self.record(Event::Unblocked {}),
             Move::Fetch { external, reports } => self.fetch(external, reports),
             Move::Report { external, by_a_person } => self.report(external, by_a_person),
+            Move::Ill { app, ill } => self.with_app(app, |app| app.ill = ill),
             Move::ReadersLeft(key_type) => self.all_readers_leave(key_type),
+            Move::Pause(seconds) => {
+                let until = self.now + TimeDelta::seconds(seconds);
+                self.paused_until = until;
+                self.record(Event::Paused { until, by: "somebody".into(), why: "because".into() });
+            }
+            Move::Resume => {
+                self.paused_until = self.now;
+                self.record(Event::Resumed { by: "somebody".into() });
+            }
+            Move::Approve => self.approve(),
             Move::Request { compromised } => {
                 if self.journal.keys().is_some() {
                     if compromised {

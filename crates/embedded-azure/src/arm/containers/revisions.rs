@@ -89,7 +89,9 @@ fn describe(container: &Container, revision: &Revision) -> Value {
 }
 
 fn describe_replica(container: &Container, revision: &Revision, replica: &Replica) -> Value {
-    let state = if replica.runs { "Running" } else { "NotRunning" };
+    // No document has an example of the details.
+    let (state, details) =
+        if replica.runs { ("Running", "") } else { ("NotRunning", "0/1 containers are ready.") };
     let inner = |one: &Value| {
         json!({
             "name": one["name"], "containerId": format!("containerd://{}", replica.name), "ready": replica.runs,
@@ -105,7 +107,7 @@ fn describe_replica(container: &Container, revision: &Revision, replica: &Replic
         "properties": {
             "createdTime": time(replica.created),
             "runningState": state,
-            "runningStateDetails": "",
+            "runningStateDetails": details,
             "containers": containers.map(inner).collect::<Vec<_>>(),
             "initContainers": [],
         },

@@ -1,0 +1,226 @@
+//! What holds back a rotation that is due: a pause, an approval that nobody gave yet, a window that is not open.
+//!
+//! Start at [`View::unless_held`]. Nothing else is held back, so that none of it can leave a consumer with an invalid key: no
+//! repair, no regeneration under way, no proof, and no end of a key that was left.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{BlockedBy, Decision, Due, Snapshot, Step, View, WaitFor, announced, safety};
+use crate::journal::{Approval, Event, Held, Journal, KeyRecord};
+use crate::model::{Fingerprint, KeyType};
+use crate::policy::{ApprovalPolicy, Policy};
+use crate::time::delta;
+
+/// How long an approval may begin a rotation, from the next window on: long enough that another window of every week lies in
+/// it. An event that is delivered again after that approves nothing.
+const APPROVED_FOR: TimeDelta = TimeDelta::days(7);
+
+/// Whether a person is asked for his approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// No rotation is due, or it needs none.
+    Nothing,
+    For(Due),
+    /// It was given, and holds.
+    Given(Due, Approval),
+}
+
+/// That somebody approves a rotation, as an event says it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Approving {
+    /// The key that the rotation replaces.
+    pub key: Fingerprint,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What became of an approval that an event tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heeded {
+    /// It is on record, and holds until then.
+    Recorded { until: DateTime<Utc> },
+    /// The rotation was approved before.
+    Already { by: String, at: DateTime<Utc> },
+    /// That rotation is over: its key is in use no more.
+    Over,
+    /// The key is in use, and no rotation of it waits for an approval.
+    NotAsked,
+    /// It was given too long ago.
+    Expired { at: DateTime<Utc> },
+    /// The service is not known to have had such a key.
+    Unknown,
+}
+
+impl View<'_> {
+    /// What moves consumers that work, or prepares for that, waits: for the end of a pause, for an approval, for a window.
+    pub(super) fn unless_held(&self, decision: Decision) -> Decision {
+        let moves = matches!(decision, Decision::Do(Step::Repoint { .. } | Step::Regenerate(_)));
+        // A person is asked at once, and not when the grace that runs meanwhile is over.
+        let asks = matches!(decision, Decision::Waiting { reason: WaitFor::Grace(_), .. });
+        if !moves && !asks {
+            return decision;
+        }
+        let Some(due) = self.due() else { return decision };
+        let held = if self.is_urgent(self.may_begin(&due)) { None } else { self.hold(&due) };
+        match held {
+            Some(held) if moves || is_for_approval(&held) => held,
+            _ => decision,
+        }
+    }
+
+    /// The rotation that is due.
+    pub(super) fn due(&self) -> Option<Due> {
+        let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
+        let newer = self.newer();
+        let due = held.filter(|key_type| self.due_since(*key_type).is_some());
+        let key_type = due.max_by_key(|key_type| *key_type == newer)?;
+        let record = &self.keys[key_type];
+        let since = due_from(record, self.journal, self.policy);
+        Some(Due { key_type, key: record.fingerprint.clone(), since })
+    }
+
+    fn hold(&self, due: &Due) -> Option<Decision> {
+        let patience = delta(self.policy.rotate_every);
+        if let Some(pause) = self.journal.paused(self.now) {
+            return Some(Decision::Waiting { reason: WaitFor::Pause(pause.clone()), until: pause.until });
+        }
+        if self.is_to_be_asked() && self.approval(due).is_none() {
+            let until = due.since + patience;
+            if until <= self.now {
+                return Some(Decision::Blocked(BlockedBy::NotApproved(due.clone())));
+            }
+            let expired = self.journal.approved().filter(|approval| approval.fingerprint == due.key);
+            let expired = expired.map(|approval| approval.until);
+            return Some(Decision::Waiting {
+                reason: WaitFor::Approval { due: due.clone(), expired },
+                until,
+            });
+        }
+        let calendar = self.policy.calendar();
+        if calendar.is_open(self.now) {
+            return None;
+        }
+        let opens = calendar.opens(self.now);
+        // It is measured from when the rotation could first have been done, so that nothing goes quiet as time passes.
+        let since = if calendar.opens(due.since) == opens { due.since } else { self.now };
+        let reason = if calendar.frozen(self.now).is_some() { WaitFor::Freeze } else { WaitFor::Window };
+        Some(match opens.filter(|opens| *opens <= since + patience) {
+            Some(until) => Decision::Waiting { reason, until },
+            None => Decision::Blocked(BlockedBy::NeverOpens { opens }),
+        })
+    }
+
+    /// When all that holds it back is over; nobody knows when a person approves it.
+    fn may_begin(&self, due: &Due) -> Option<DateTime<Utc>> {
+        let waits = self.is_to_be_asked() && self.approval(due).is_none();
+        let paused = self.journal.paused(self.now).map_or(self.now, |pause| pause.until);
+        if waits { None } else { self.policy.calendar().opens(paused) }
+    }
+
+    /// Whether whoever waits is cut off before: the keys are compromised, or a regeneration is announced for a time before that.
+    fn is_urgent(&self, begins: Option<DateTime<Utc>>) -> bool {
+        let mut held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
+        held.any(|key_type| self.is_compromised(key_type))
+            || announced::ahead(self.journal, self.now)
+                .into_iter()
+                .any(|at| begins.is_none_or(|begins| at <= begins))
+    }
+
+    fn is_to_be_asked(&self) -> bool {
+        self.policy.approval == ApprovalPolicy::Required
+    }
+
+    /// The approval of a rotation, if it holds: it may begin, or has begun since. What was begun under one goes on to its end.
+    fn approval(&self, due: &Due) -> Option<&Approval> {
+        let approval = self.journal.approved().filter(|approval| approval.fingerprint == due.key)?;
+        let standby = due.key_type.other();
+        let begun = self.is_fresh(standby, approval.at);
+        (self.now < approval.until || begun).then_some(approval)
+    }
+}
+
+fn is_for_approval(held: &Decision) -> bool {
+    matches!(
+        held,
+        Decision::Waiting { reason: WaitFor::Approval { .. }, .. }
+            | Decision::Blocked(BlockedBy::NotApproved(_))
+    )
+}
+
+/// Whether a person is asked to approve a rotation.
+///
+/// Assumption: the journal is reconciled with the snapshot.
+pub fn asks(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Asks {
+    let Some(keys) = journal.keys() else { return Asks::Nothing };
+    let view = View { snapshot, journal, keys, policy, now };
+    match view.due().filter(|due| view.is_to_be_asked() && !view.is_urgent(view.may_begin(due))) {
+        None => Asks::Nothing,
+        Some(due) => match view.approval(&due).cloned() {
+            Some(approval) => Asks::Given(due, approval),
+            None => Asks::For(due),
+        },
+    }
+}
+
+/// The approval of a rotation that is given now, as it goes on record.
+pub fn approves(due: &Due, by: String, noticed: bool, policy: &Policy, now: DateTime<Utc>) -> Event {
+    Event::Approved { fingerprint: due.key.clone(), until: holds_until(policy, now), by, noticed }
+}
+
+/// Until when an approval of then may begin a rotation: for a week from when it may at the earliest.
+fn holds_until(policy: &Policy, at: DateTime<Utc>) -> DateTime<Utc> {
+    policy.calendar().opens(at).unwrap_or(at) + APPROVED_FOR
+}
+
+/// What becomes of an approval that an event tells. It is put on record once for a rotation, and never begins one that is not
+/// due.
+///
+/// Assumption: the journal is reconciled with the snapshot.
+pub(super) fn heeded(
+    approving: &Approving,
+    snapshot: &Snapshot,
+    journal: &Journal,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> (Heeded, Option<Event>) {
+    let is_in_use = || {
+        KeyType::ALL
+            .into_iter()
+            .any(|key_type| snapshot.keys[key_type] == approving.key && snapshot.is_held(key_type))
+    };
+    let heeded = match asks(snapshot, journal, policy, now) {
+        Asks::Given(due, approval) if due.key == approving.key => {
+            Heeded::Already { by: approval.by, at: approval.at }
+        }
+        Asks::For(due) if due.key == approving.key => {
+            // What was sent again, or comes late, counts from when it was given; nothing counts from a time to come.
+            let at = approving.at.min(now);
+            let until = holds_until(policy, at);
+            if until <= now {
+                return (Heeded::Expired { at }, None);
+            }
+            let (fingerprint, by) = (due.key, approving.by.clone());
+            let event = Event::Approved { fingerprint, until, by, noticed: true };
+            return (Heeded::Recorded { until }, Some(event));
+        }
+        _ if is_in_use() => Heeded::NotAsked,
+        _ if journal.remembers(&approving.key) => Heeded::Over,
+        _ => Heeded::Unknown,
+    };
+    (heeded, None)
+}
+
+/// When the next rotation is due, or since when one is; nothing if nobody is known to hold a key.
+pub fn due_next(journal: &Journal, policy: &Policy) -> Option<DateTime<Utc>> {
+    let held = journal.keys()?.iter().filter(|(_, record)| record.held == Held::Now);
+    held.map(|(_, record)| due_from(record, journal, policy)).min()
+}
+
+/// From when on a key in use is due, by its age or because a rotation was asked for, whichever comes first: so long it waits.
+fn due_from(record: &KeyRecord, journal: &Journal, policy: &Policy) -> DateTime<Utc> {
+    let by_age = safety::due_by_age(record, policy);
+    let by_request = journal.requested().filter(|requested| record.created <= *requested);
+    by_request.map_or(by_age, |requested| requested.min(by_age))
+}

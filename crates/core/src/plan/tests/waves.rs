@@ -1,0 +1,253 @@
+//! Who is moved in which order, and what becomes of those who do not come back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::journal::Gate;
+use crate::policy::OnUnhealthy;
+
+const STANDBY: KeyType = KeyType::Secondary;
+
+/// A rotation that is about to move three apps, the first of which is in wave 1, and the others in 2.
+fn about_to_move() -> Story {
+    let mut story = Story::new();
+    story.policy.waves = BTreeMap::from([(app(0), 1)]);
+    story.policy.pause_between_waves = Duration::from_secs(600);
+    story.look(&snapshot(at(0), "p", "s", &[P, P, P]));
+    story.regenerate(at(7200), STANDBY, "s2");
+    story.event(at(7300), Event::Verified { key_type: STANDBY });
+    story
+}
+
+fn seen(time: i64, holds: &[Holding]) -> Snapshot {
+    snapshot(at(time), "p", "s2", holds)
+}
+
+/// Moves what is decided, as a run does; whom.
+fn moves(story: &mut Story, time: i64, holds: &[Holding]) -> (Vec<ConsumerId>, Part) {
+    let decision = story.look(&seen(time, holds));
+    let Decision::Do(Step::Repoint { to, consumers, repair, part }) = decision else {
+        panic!("{decision:?}")
+    };
+    let apps: Vec<ConsumerId> = consumers.iter().map(|one| one.app.clone()).collect();
+    let begun = wave_begun(part, to, &consumers);
+    begun.into_iter().for_each(|event| story.event(at(time), event));
+    story.event(at(time), Event::RepointIntended { key_type: to });
+    story.event(at(time), Event::Repointed { key_type: to, apps: apps.clone(), repaired: repair });
+    (apps, part)
+}
+
+const fn wave(number: u32) -> Part {
+    Part::Wave { number, waits: true }
+}
+
+#[test]
+fn the_first_wave_alone_is_moved_and_the_next_waits_for_its_gate_and_the_pause() {
+    let mut story = about_to_move();
+    assert_eq!(moves(&mut story, 7301, &[P, P, P]), (vec![app(0)], wave(1)));
+    let waits = |reason, until| Decision::Waiting { reason, until: at(until) };
+    assert_eq!(story.look(&seen(7303, &[S, P, P])), waits(WaitFor::Gate(1), 7361));
+    assert_eq!(story.look(&seen(7361, &[S, P, P])), Decision::Do(Step::Gate(1)));
+    story.event(at(7365), Event::GatePassed { number: 1 });
+    assert_eq!(story.look(&seen(7366, &[S, P, P])), waits(WaitFor::BetweenWaves(2), 7965));
+    assert_eq!(moves(&mut story, 7965, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
+    // The last has a gate too, and the key that was left stays until it has passed.
+    assert_eq!(story.look(&seen(7970, &[S, S, S])), waits(WaitFor::Gate(2), 8025));
+    story.event(at(8030), Event::GatePassed { number: 2 });
+    assert_eq!(story.look(&seen(8031, &[S, S, S])), waits(WaitFor::Grace(KeyType::Primary), 7970 + 7200));
+}
+
+#[test]
+fn as_many_of_a_wave_are_moved_at_once_as_may_restart_and_each_of_them_has_a_gate_without_a_pause() {
+    let mut story = about_to_move();
+    (story.policy.restarts_at_once, story.policy.waves) = (2, BTreeMap::new());
+    assert_eq!(moves(&mut story, 7301, &[P, P, P]), (vec![app(0), app(1)], wave(2)));
+    assert_eq!(story.look(&seen(7361, &[S, S, P])), Decision::Do(Step::Gate(2)));
+    story.event(at(7365), Event::GatePassed { number: 2 });
+    assert_eq!(moves(&mut story, 7366, &[S, S, P]), (vec![app(2)], wave(2)));
+}
+
+/// One of two was written when the run was killed: the other is moved before it is asked how they are.
+#[test]
+fn who_is_left_of_a_wave_that_was_begun_is_moved_before_its_gate() {
+    let mut story = about_to_move();
+    story.policy.waves = BTreeMap::from([(app(2), 3)]);
+    moves(&mut story, 7301, &[P, P, P]);
+    assert_eq!(moves(&mut story, 7500, &[S, P, P]), (vec![app(1)], wave(2)));
+    let gate = story.journal.wave().unwrap();
+    assert_eq!((gate.apps.len(), gate.moved), (2, at(7500)));
+    assert_eq!(story.look(&seen(7560, &[S, S, P])), Decision::Do(Step::Gate(2)));
+}
+
+#[test]
+fn a_wave_that_does_not_come_back_gets_the_key_that_it_had_and_nobody_is_moved_until_a_person_says_so() {
+    let mut story = about_to_move();
+    moves(&mut story, 7301, &[P, P, P]);
+    let (then, detail) = (AfterGate::RollBack, "503".to_owned());
+    story.event(at(7700), Event::GateFailed { number: 1, detail: detail.clone(), then });
+    let Decision::Do(Step::Repoint { to, repair: false, part, .. }) = story.look(&seen(7701, &[S, P, P]))
+    else {
+        panic!("not moved back");
+    };
+    assert_eq!((to, part), (KeyType::Primary, Part::Back(1)));
+    let blocked = Decision::Blocked(BlockedBy::Unhealthy { wave: 1, to: STANDBY, then, detail });
+    assert_eq!(story.look(&seen(7705, &[P, P, P])), blocked);
+    assert_eq!(story.look(&seen(7705 + 20 * 86_400, &[P, P, P])), blocked, "it does not go quiet");
+    let mut asked = story.clone();
+    story.event(at(8000), Event::Unblocked {});
+    assert_eq!(moves(&mut story, 8001, &[P, P, P]), (vec![app(0)], wave(1)));
+    // `rotate --now` makes another key for it.
+    asked.event(at(8000), Event::RotationRequested { compromised: false, noticed: false });
+    let next = asked.look(&seen(8001, &[P, P, P]));
+    assert_eq!(next, Decision::Waiting { reason: WaitFor::Grace(STANDBY), until: at(7705 + 7200) });
+}
+
+#[test]
+fn where_it_is_to_stop_the_wave_keeps_the_new_key() {
+    let mut story = about_to_move();
+    moves(&mut story, 7301, &[P, P, P]);
+    let failed = |then| Event::GateFailed { number: 1, detail: "503".into(), then };
+    story.event(at(7700), failed(AfterGate::Stop));
+    let stopped = story.look(&seen(7701, &[S, P, P]));
+    assert!(matches!(stopped, Decision::Blocked(BlockedBy::Unhealthy { then: AfterGate::Stop, .. })));
+    story.event(at(8000), Event::Unblocked {});
+    assert_eq!(moves(&mut story, 8001, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
+}
+
+/// Somebody regenerates the key that the wave had: there is no way back, and who holds it is repaired.
+#[test]
+fn nobody_is_moved_back_to_a_key_that_was_replaced_meanwhile() {
+    let mut story = about_to_move();
+    moves(&mut story, 7301, &[P, P, P]);
+    let then = AfterGate::RollBack;
+    story.event(at(7700), Event::GateFailed { number: 1, detail: "503".into(), then });
+    let stale = || Holding::Stale(fingerprint("p"));
+    let decision = story.look(&snapshot(at(7701), "p2", "s2", &[S, stale(), stale()]));
+    assert!(matches!(
+        decision,
+        Decision::Do(Step::Repoint { to: STANDBY, repair: true, part: Part::All, .. })
+    ));
+    assert_eq!(story.journal.wave(), None);
+}
+
+#[test]
+fn compromised_keys_wait_for_no_gate_and_what_it_shows_is_told_at_the_end() {
+    let mut story = about_to_move();
+    story.event(at(7301), Event::RotationRequested { compromised: true, noticed: true });
+    story.regenerate(at(8400), STANDBY, "s3");
+    story.event(at(8500), Event::Verified { key_type: STANDBY });
+    let all = snapshot(at(8501), "p", "s3", &[P, P, P]);
+    let Decision::Do(Step::Repoint { to, consumers, part, .. }) = story.look(&all) else {
+        panic!("not moved")
+    };
+    assert_eq!((consumers.len(), part), (3, Part::Wave { number: 2, waits: false }));
+    let begun = wave_begun(part, to, &consumers).unwrap();
+    story.event(at(8501), begun);
+    story.event(at(8501), Event::RepointIntended { key_type: to });
+    let moved = snapshot(at(8600), "p", "s3", &[S, S, S]);
+    assert_eq!(story.look(&moved), Decision::Do(Step::Gate(2)));
+    let wave = story.journal.wave().unwrap();
+    assert_eq!(after_gate(wave, &story.journal, &story.policy), AfterGate::Report);
+    let (number, then) = (2, AfterGate::Report);
+    story.event(at(8700), Event::GateFailed { number, detail: "503".into(), then });
+    let moved = snapshot(at(8701), "p", "s3", &[S, S, S]);
+    assert!(matches!(story.look(&moved), Decision::Waiting { reason: WaitFor::Grace(_), .. }));
+}
+
+#[test]
+fn no_pause_is_kept_that_would_end_after_an_announced_regeneration() {
+    let mut story = about_to_move();
+    moves(&mut story, 7301, &[P, P, P]);
+    story.event(at(7365), Event::GatePassed { number: 1 });
+    let Announced::Watched(watch) = Announced::of(at(7900), at(0)) else { panic!("not ahead") };
+    story.event(at(7366), Event::WatchAsked { from: watch.from, until: watch.until });
+    assert_eq!(moves(&mut story, 7367, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
+}
+
+#[test]
+fn a_window_that_closes_between_two_waves_holds_the_next_back_and_neither_gate_nor_way_back() {
+    let mut story = about_to_move();
+    story.policy.windows = vec!["daily 02:00-02:02 UTC".parse().unwrap()];
+    moves(&mut story, 7301, &[P, P, P]);
+    assert_eq!(story.look(&seen(7400, &[S, P, P])), Decision::Do(Step::Gate(1)));
+    let mut failed = story.clone();
+    story.event(at(7400), Event::GatePassed { number: 1 });
+    let until = at(86_400 + 7200);
+    assert_eq!(story.look(&seen(7401, &[S, P, P])), Decision::Waiting { reason: WaitFor::Window, until });
+    let then = AfterGate::RollBack;
+    failed.event(at(7700), Event::GateFailed { number: 1, detail: "503".into(), then });
+    let back = failed.look(&seen(7701, &[S, P, P]));
+    assert!(matches!(back, Decision::Do(Step::Repoint { part: Part::Back(1), .. })));
+}
+
+fn slot() -> ConsumerId {
+    AppId::new("s", "g", "app-0", Some("staging")).into()
+}
+
+fn of_slot(holds: Holding) -> Consumer {
+    let at = ConsumerRef { app: slot(), ..consumer(0, P).at };
+    Consumer { at, holds }
+}
+
+fn of_secret(secret: &ConsumerId) -> Consumer {
+    let at = ConsumerRef { app: secret.clone(), section: None, name: String::new() };
+    Consumer { at, holds: P }
+}
+
+#[test]
+fn slots_come_first_where_nothing_is_said_and_a_single_wave_has_no_gate() {
+    let mut look = seen(0, &[P, P]);
+    let order = WaveOrder::of(&look, &policy());
+    assert!(!order.has_gates(&policy()));
+    assert!(order.has_gates(&Policy { restarts_at_once: 1, ..policy() }));
+    assert!(order.has_gates(&Policy { watched: [app(1)].into(), ..policy() }));
+    look.consumers.push(of_slot(P));
+    let order = WaveOrder::of(&look, &policy());
+    assert_eq!((order.number(&slot()), order.number(&app(0)), order.has_gates(&policy())), (1, 2, true));
+}
+
+#[test]
+fn who_reads_a_secret_is_in_one_wave_with_it_and_all_who_read_it() {
+    let secret: ConsumerId =
+        ConsumerId::KeyVaultSecret("https://v.vault.azure.net/secrets/a".parse().unwrap());
+    let mut look = seen(0, &[P, P]);
+    look.consumers.extend([of_slot(P), of_secret(&secret)]);
+    look.reads = [(slot(), secret.clone()), (app(0), secret.clone())].into();
+    let number = |policy: &Policy| {
+        let order = WaveOrder::of(&look, policy);
+        [slot(), app(0), secret.clone(), app(1)].map(|one| order.number(&one))
+    };
+    assert_eq!(number(&policy()), [2, 2, 2, 2]);
+    assert_eq!(number(&Policy { waves: [(slot(), 1)].into(), ..policy() }), [1, 1, 1, 2]);
+    let waves = BTreeMap::from([(slot(), 1), (secret.clone(), 3)]);
+    let differ = WaveOrder::of(&look, &Policy { waves: waves.clone(), ..policy() }).differ;
+    let [WavesDiffer(who)] = &differ[..] else { panic!("{differ:?}") };
+    assert_eq!(who.iter().cloned().collect::<BTreeMap<_, _>>(), waves);
+    // It blocks those who would be moved, and no repair.
+    let mut story = about_to_move();
+    story.policy.waves = waves;
+    let with = |look: Snapshot| Snapshot {
+        consumers: look.consumers.into_iter().chain([of_slot(P), of_secret(&secret)]).collect(),
+        reads: [(slot(), secret.clone())].into(),
+        ..look
+    };
+    let blocked = story.look(&with(seen(7301, &[P])));
+    assert!(matches!(blocked, Decision::Blocked(BlockedBy::WavesDiffer(_))), "{blocked:?}");
+    assert!(story.look(&with(seen(7302, &[Holding::Stale(fingerprint("p"))]))).repairs());
+}
+
+#[test]
+fn a_gate_that_fails_is_followed_by_what_the_policy_says() {
+    let mut story = about_to_move();
+    moves(&mut story, 7301, &[P, P, P]);
+    let wave = story.journal.wave().unwrap();
+    assert_eq!(wave.gate, Gate::Open);
+    assert_eq!(after_gate(wave, &story.journal, &story.policy), AfterGate::RollBack);
+    let stop = Policy { on_unhealthy: OnUnhealthy::Stop, ..story.policy.clone() };
+    assert_eq!(after_gate(wave, &story.journal, &stop), AfterGate::Stop);
+    assert_eq!(not_seen_with(wave, &seen(7303, &[S, P, P])), BTreeSet::new());
+    assert_eq!(not_seen_with(wave, &seen(7303, &[P, P, P])), [app(0)].into());
+    let mut out_of_sight = seen(7303, &[]);
+    out_of_sight.unknown.push(Unknown::NoConsumer { app: app(0) });
+    assert_eq!(not_seen_with(wave, &out_of_sight), [app(0)].into());
+}

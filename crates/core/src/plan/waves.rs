@@ -1,0 +1,234 @@
+//! In which order consumers are moved, how many at once, and what becomes of those that do not come back.
+//!
+//! Start at [`View::in_waves`], which takes the first wave out of all who are to be moved, and at [`View::gate`], which comes
+//! before: after each step it is asked how those are whom it moved. [`WaveOrder`] tells who is in which wave.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    BlockedBy, ConsumerRef, Decision, Holding, Part, Snapshot, Step, Unknown, View, WaitFor, WavesDiffer,
+    announced,
+};
+use crate::journal::{AfterGate, Event, Gate, Journal, Wave};
+use crate::model::{ConsumerId, KeyType};
+use crate::policy::{OnUnhealthy, Policy};
+use crate::time::delta;
+
+/// The wave of deployment slots, and that of all others, where the configuration does not say otherwise.
+const SLOTS: u32 = 1;
+const OTHERS: u32 = 2;
+
+/// Who is moved in which wave. Who is given what another consumer holds is in one wave with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaveOrder {
+    /// Those that are moved together, with their wave.
+    groups: Vec<(u32, BTreeSet<ConsumerId>)>,
+    /// Those that would have to be, and are configured otherwise.
+    pub differ: Vec<WavesDiffer>,
+}
+
+impl WaveOrder {
+    /// The waves of those whom a check shows with a key.
+    pub fn of(snapshot: &Snapshot, policy: &Policy) -> Self {
+        let holds = snapshot.consumers.iter().filter(|consumer| consumer.holds != Holding::Identity);
+        let all = holds.map(|consumer| &consumer.at.app).filter(|app| !app.is_external());
+        let all: BTreeSet<&ConsumerId> = all.collect();
+        let mut groups: Vec<BTreeSet<ConsumerId>> = Vec::new();
+        // What others read and holds no key ties nobody together.
+        let reads = snapshot.reads.iter().filter(|(_, read)| all.contains(read));
+        let alone = all.iter().map(|app| BTreeSet::from([(*app).clone()]));
+        let together = reads.map(|(one, other)| BTreeSet::from([one.clone(), other.clone()]));
+        for mut group in alone.chain(together) {
+            let (tied, others) = groups.into_iter().partition(|known| !known.is_disjoint(&group));
+            let tied: Vec<BTreeSet<ConsumerId>> = tied;
+            group.extend(tied.into_iter().flatten());
+            groups = others;
+            groups.push(group);
+        }
+        let configured = |group: &BTreeSet<ConsumerId>| -> Vec<(ConsumerId, u32)> {
+            group.iter().filter_map(|app| Some((app.clone(), *policy.waves.get(app)?))).collect()
+        };
+        let differ =
+            groups.iter().map(configured).filter(|waves| waves.iter().any(|(_, wave)| *wave != waves[0].1));
+        let differ = differ.map(WavesDiffer).collect();
+        let wave = |group: &BTreeSet<ConsumerId>| {
+            let named = configured(group).into_iter().map(|(_, wave)| wave).max();
+            let usual = || group.iter().filter_map(usual).max().unwrap_or(OTHERS);
+            named.unwrap_or_else(usual)
+        };
+        let mut groups: Vec<_> = groups.into_iter().map(|group| (wave(&group), group)).collect();
+        groups.sort();
+        Self { groups, differ }
+    }
+
+    /// The wave of a consumer.
+    pub fn number(&self, app: &ConsumerId) -> u32 {
+        let of_app = self.groups.iter().find(|(_, group)| group.contains(app));
+        of_app.map_or_else(|| usual(app).unwrap_or(OTHERS), |(number, _)| *number)
+    }
+
+    /// The numbers of all waves, each once.
+    pub fn numbers(&self) -> BTreeSet<u32> {
+        self.groups.iter().map(|(number, _)| *number).collect()
+    }
+
+    /// Whether it is asked after each step how those are whom it moved. Where all are moved at once and nobody says how an app
+    /// is to be asked, reading back what was written shows all that there is to see.
+    pub fn has_gates(&self, policy: &Policy) -> bool {
+        let watched = self.groups.iter().flat_map(|(_, group)| group).any(|app| policy.watched.contains(app));
+        self.numbers().len() > 1 || policy.restarts_at_once > 0 || watched
+    }
+
+    /// As many of a wave as may restart at once, of those who are to be moved; at least one, with all that are moved with it.
+    fn first(&self, number: u32, consumers: &[ConsumerRef], at_once: u32) -> Vec<ConsumerRef> {
+        let wanted: BTreeSet<&ConsumerId> = consumers.iter().map(|consumer| &consumer.app).collect();
+        let (mut taken, mut restarts) = (BTreeSet::new(), 0);
+        for (_, group) in self.groups.iter().filter(|(known, _)| *known == number) {
+            let of_group: Vec<_> = group.iter().filter(|app| wanted.contains(*app)).collect();
+            let more = of_group.iter().filter(|app| app.restarts()).count();
+            if at_once > 0 && restarts > 0 && restarts + more > at_once as usize {
+                break;
+            }
+            restarts += more;
+            taken.extend(of_group);
+        }
+        consumers.iter().filter(|consumer| taken.contains(&consumer.app)).cloned().collect()
+    }
+}
+
+/// The wave of its kind; none of what is only read by others.
+fn usual(app: &ConsumerId) -> Option<u32> {
+    match app {
+        ConsumerId::AppService(id) if id.slot().is_some() => Some(SLOTS),
+        _ => app.restarts().then_some(OTHERS),
+    }
+}
+
+impl View<'_> {
+    /// Of those who are to be moved, the first wave alone, once the one before it has had its pause.
+    pub(super) fn in_waves(&self, decision: Decision) -> Decision {
+        let Decision::Do(Step::Repoint { to, consumers, repair: false, .. }) = decision else {
+            return decision;
+        };
+        let order = WaveOrder::of(self.snapshot, self.policy);
+        let step = |consumers, part| Decision::Do(Step::Repoint { to, consumers, repair: false, part });
+        if !order.has_gates(self.policy) {
+            return step(consumers, Part::All);
+        }
+        if self.is_compromised(to.other()) {
+            let last = order.numbers().last().copied().unwrap_or(OTHERS);
+            return step(consumers, Part::Wave { number: last, waits: false });
+        }
+        if !order.differ.is_empty() {
+            return Decision::Blocked(BlockedBy::WavesDiffer(order.differ));
+        }
+        let last = self.journal.wave().filter(|wave| wave.to == to);
+        // Who is left of a wave that was begun comes first: it is one.
+        if let Some(wave) = last.filter(|wave| wave.gate == Gate::Open) {
+            let left: Vec<_> = consumers.iter().filter(|one| wave.apps.contains(&one.app)).cloned().collect();
+            if !left.is_empty() {
+                return step(left, Part::Wave { number: wave.number, waits: true });
+            }
+        }
+        let first = consumers.iter().map(|consumer| order.number(&consumer.app)).min();
+        let number = first.unwrap_or(OTHERS);
+        if let Some(until) = last.and_then(|wave| self.pause_after(wave, number)) {
+            return Decision::Waiting { reason: WaitFor::BetweenWaves(number), until };
+        }
+        let consumers = order.first(number, &consumers, self.policy.restarts_at_once);
+        step(consumers, Part::Wave { number, waits: true })
+    }
+
+    /// Until when it rests after a wave before another; not at all, if a regeneration is announced for a time before that.
+    fn pause_after(&self, wave: &Wave, next: u32) -> Option<DateTime<Utc>> {
+        let Gate::Passed { at } = &wave.gate else { return None };
+        let until = *at + delta(self.policy.pause_between_waves);
+        let announced = announced::ahead(self.journal, self.now).into_iter().any(|at| at <= until);
+        (wave.number != next && self.now < until && !announced).then_some(until)
+    }
+
+    /// What becomes of the wave that was moved last: nothing more, if its gate has passed, or some of it is still to be moved.
+    /// What was compromised waits for no gate ([`View::or_report`]).
+    pub(super) fn gate(&self) -> Option<Decision> {
+        let wave = self.journal.wave().filter(|wave| !self.is_compromised(wave.to.other()))?;
+        match &wave.gate {
+            Gate::Passed { .. } | Gate::Failed { then: AfterGate::Report, .. } => None,
+            Gate::Open => self.ask_how_it_is(wave),
+            Gate::Failed { detail, then, .. } => Some(match self.of_wave(wave, &Holding::Valid(wave.to)) {
+                // The wave is on record no longer than both keys are those that were there when it was moved.
+                consumers if *then == AfterGate::RollBack && !consumers.is_empty() => {
+                    let (to, part) = (wave.to.other(), Part::Back(wave.number));
+                    Decision::Do(Step::Repoint { to, consumers, repair: false, part })
+                }
+                _ => {
+                    let (to, detail) = (wave.to, detail.clone());
+                    Decision::Blocked(BlockedBy::Unhealthy { wave: wave.number, to, then: *then, detail })
+                }
+            }),
+        }
+    }
+
+    /// Where nothing else is to be done: how those are who were moved away from a compromised key, for it to be told.
+    pub(super) fn or_report(&self, decision: Decision) -> Decision {
+        let wave = self.journal.wave().filter(|wave| wave.gate == Gate::Open);
+        let report = wave.filter(|wave| self.is_compromised(wave.to.other()));
+        let Some(asks) = report.and_then(|wave| self.ask_how_it_is(wave)) else { return decision };
+        match (&decision, &asks) {
+            (Decision::Do(_), _) => decision,
+            (Decision::Waiting { until, .. }, Decision::Waiting { until: asked, .. }) if until <= asked => {
+                decision
+            }
+            _ => asks,
+        }
+    }
+
+    fn ask_how_it_is(&self, wave: &Wave) -> Option<Decision> {
+        if !self.of_wave(wave, &Holding::Valid(wave.to.other())).is_empty() {
+            return None;
+        }
+        let until = wave.moved + delta(self.policy.gate_after);
+        Some(if self.now < until {
+            Decision::Waiting { reason: WaitFor::Gate(wave.number), until }
+        } else {
+            Decision::Do(Step::Gate(wave.number))
+        })
+    }
+
+    /// Who of a wave holds something.
+    fn of_wave(&self, wave: &Wave, holds: &Holding) -> Vec<ConsumerRef> {
+        let of_wave = |consumer: &ConsumerRef| wave.apps.contains(&consumer.app);
+        self.snapshot.holders(|holding| holding == holds).into_iter().filter(of_wave).collect()
+    }
+}
+
+/// That a wave is about to be moved, as it goes on record before the write; nothing if the step moves none.
+pub fn wave_begun(part: Part, to: KeyType, consumers: &[ConsumerRef]) -> Option<Event> {
+    let Part::Wave { number, .. } = part else { return None };
+    let apps: BTreeSet<ConsumerId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
+    Some(Event::WaveIntended { number, key_type: to, apps: apps.into_iter().collect() })
+}
+
+/// What follows if the gate of a wave fails.
+pub fn after_gate(wave: &Wave, journal: &Journal, policy: &Policy) -> AfterGate {
+    let had = journal.keys().map(|keys| keys[wave.to.other()].created);
+    let compromised = journal.compromised().is_some_and(|at| had.is_some_and(|created| created < at));
+    match policy.on_unhealthy {
+        _ if compromised => AfterGate::Report,
+        OnUnhealthy::RollBack => AfterGate::RollBack,
+        OnUnhealthy::Stop => AfterGate::Stop,
+    }
+}
+
+/// Who of a wave was not seen with the key that it was given: out of sight, or with another. Who is gone is not missed.
+pub fn not_seen_with(wave: &Wave, snapshot: &Snapshot) -> BTreeSet<ConsumerId> {
+    let other = |app: &ConsumerId| {
+        let mut of_app = snapshot.consumers.iter().filter(|consumer| consumer.at.app == *app);
+        of_app.any(|consumer| {
+            !matches!(&consumer.holds, Holding::Identity) && consumer.holds != Holding::Valid(wave.to)
+        })
+    };
+    let unseen: BTreeSet<&ConsumerId> = snapshot.unknown.iter().map(Unknown::consumer).collect();
+    wave.apps.iter().filter(|app| other(app) || unseen.contains(app)).cloned().collect()
+}

@@ -1,0 +1,197 @@
+//! `pause` and `resume`: a person lets rotations rest for a while. It is on record in the journal of each service, with who said
+//! so and why, and ends by itself.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Args;
+
+use super::acknowledge::{failed, record, who, wrong};
+use super::instances::{chosen, has_no_journal, rekey, warn_of_own_memory};
+use crate::clock::{Clock, SystemClock};
+use crate::compose::silent;
+use crate::config::{Environment, ServiceConfig, duration};
+use crate::engine::Engine;
+use crate::report::text::{command as text, readable};
+use crate::store::peek;
+use crate::terminal::{self, Exit};
+use rekey_core::calendar;
+use rekey_core::journal::{Event, Journal, Pause};
+
+/// The longest pause: who wants a longer one says so again, so that none is forgotten.
+const LONGEST: TimeDelta = TimeDelta::days(366);
+
+/// The longest reason that is put on record.
+const LONGEST_WHY: usize = 200;
+
+/// The arguments of `pause`.
+#[derive(Debug, Args)]
+pub(super) struct PauseArgs {
+    /// Names or resource ids of configured services; all if none is given
+    instances: Vec<String>,
+    /// Until when: a time with an offset (2026-12-01T08:00Z), a time and a zone ("2026-12-01T08:00 Europe/Berlin"), or a
+    /// duration from now (12h)
+    #[arg(long, value_name = "WHEN")]
+    until: String,
+    /// Why, for whoever meets it
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    /// Who says so; the user of this machine, if not given
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
+}
+
+/// The arguments of `resume`.
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    /// Names or resource ids of configured services; all if none is given
+    instances: Vec<String>,
+    /// Who says so; the user of this machine, if not given
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
+}
+
+pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
+    let paused = async {
+        let until = until(&args.until, SystemClock.now())?;
+        let why = reason(&args.why).ok_or_else(|| wrong(text::PAUSE_NO_REASON))?;
+        let by = who(args.by.as_deref(), environment)?;
+        let (rekey, services) = services(&args.instances, environment)?;
+        let mut exit = Exit::Done;
+        for service in &services {
+            let event = Event::Paused { until, by: by.clone(), why: why.clone() };
+            let told = |before: Option<&Pause>| {
+                let replaces = before.map(|before| text::pause_replaces(readable(before.until), &before.by));
+                text::paused(service.id.name(), readable(until), replaces.unwrap_or_default())
+            };
+            exit = worse(
+                exit,
+                put_on_record(&rekey, service, "pause", |before| Some((event, told(before)))).await,
+            );
+        }
+        Ok::<Exit, Exit>(exit)
+    };
+    paused.await.unwrap_or_else(|exit| exit)
+}
+
+pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit {
+    let resumed = async {
+        let by = who(args.by.as_deref(), environment)?;
+        let (rekey, services) = services(&args.instances, environment)?;
+        let mut exit = Exit::Done;
+        for service in &services {
+            let name = service.id.name();
+            let ended = |before: Option<&Pause>| {
+                let before = before?;
+                let told = text::resumed(name, readable(before.until), &before.by);
+                Some((Event::Resumed { by: by.clone() }, told))
+            };
+            exit = worse(exit, put_on_record(&rekey, service, "resume", ended).await);
+        }
+        Ok::<Exit, Exit>(exit)
+    };
+    resumed.await.unwrap_or_else(|exit| exit)
+}
+
+/// The parts, and the services that are meant; where the journal of the deployed app is out of reach, nothing.
+fn services(named: &[String], environment: &Environment) -> Result<(Engine, Vec<ServiceConfig>), Exit> {
+    let rekey = rekey(environment, silent())?;
+    let services: Vec<ServiceConfig> = chosen(&rekey.config, named)?.into_iter().cloned().collect();
+    if has_no_journal(&rekey.config) {
+        return Err(wrong(&text::acknowledge_no_journal()));
+    }
+    warn_of_own_memory(&rekey.config);
+    Ok((rekey, services))
+}
+
+/// Puts on record what follows from the pause that is on, if anything does, and tells it. One service's failure stops no other.
+async fn put_on_record(
+    rekey: &Engine,
+    service: &ServiceConfig,
+    command: &str,
+    follows: impl FnOnce(Option<&Pause>) -> Option<(Event, String)>,
+) -> Exit {
+    let journal: Journal = match peek(&*rekey.store, &service.id).await {
+        Ok(journal) => journal,
+        Err(error) => return failed(service, &error.into()),
+    };
+    let Some((event, told)) = follows(journal.paused(SystemClock.now())) else {
+        terminal::complain(&text::resume_nothing(service.id.name()));
+        return Exit::Failed;
+    };
+    match record(rekey, service, event, command).await {
+        Ok(()) => {
+            terminal::tell(&told);
+            Exit::Done
+        }
+        Err(error) => failed(service, &error),
+    }
+}
+
+/// Of two ends the one that somebody has to look at first.
+fn worse(one: Exit, other: Exit) -> Exit {
+    if other == Exit::Done || one == Exit::Failed { one } else { other }
+}
+
+/// When a pause ends, by how it is written.
+fn until(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Exit> {
+    let text = text.trim();
+    let with_offset = || {
+        // Seconds may be left out.
+        let whole = text.strip_suffix('Z').map_or_else(|| text.to_owned(), |time| format!("{time}+00:00"));
+        let forms = ["%Y-%m-%dT%H:%M:%S%:z", "%Y-%m-%dT%H:%M%:z"];
+        let read = forms.into_iter().find_map(|form| DateTime::parse_from_str(&whole, form).ok());
+        read.map(|at| at.to_utc())
+    };
+    let from_now = || {
+        let long = TimeDelta::from_std(duration(text, "12h").ok()?).ok()?;
+        now.checked_add_signed(long)
+    };
+    let until = with_offset().or_else(|| calendar::instant(text)).or_else(from_now);
+    match until {
+        None => Err(wrong(text::PAUSE_NO_TIME)),
+        Some(until) if until <= now => Err(wrong(&text::pause_over(readable(until)))),
+        Some(until) if until > now + LONGEST => Err(wrong(&text::pause_too_long(readable(until)))),
+        Some(until) => Ok(until),
+    }
+}
+
+/// Why, on one line.
+fn reason(text: &str) -> Option<String> {
+    let why = text.trim();
+    let is_one = !why.is_empty() && why.len() <= LONGEST_WHY && !why.chars().any(char::is_control);
+    is_one.then(|| why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn until_is_a_time_of_a_zone_or_from_now_and_neither_past_nor_absurd() {
+        let now: DateTime<Utc> = "2026-11-01T12:00:00Z".parse().unwrap();
+        for (text, until_of) in [
+            ("2026-12-01T08:00Z", Some("2026-12-01T08:00:00Z")),
+            ("2026-12-01T08:00:30+01:00", Some("2026-12-01T07:00:30Z")),
+            ("2026-12-01T08:00+01:00", Some("2026-12-01T07:00:00Z")),
+            ("2026-12-01T08:00 Europe/Berlin", Some("2026-12-01T07:00:00Z")),
+            ("12h", Some("2026-11-02T00:00:00Z")),
+            ("366d", Some("2027-11-02T12:00:00Z")),
+            ("367d", None),
+            ("2026-11-01T11:59Z", None),
+            ("2026-12-01T08:00", None),
+            ("2026-12-01", None),
+            ("12", None),
+            ("", None),
+            ("soon", None),
+        ] {
+            assert_eq!(until(text, now).ok(), until_of.map(|at| at.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_end_that_somebody_has_to_look_at_counts() {
+        assert_eq!(worse(Exit::Done, Exit::Unfinished), Exit::Unfinished);
+        assert_eq!(worse(Exit::Unfinished, Exit::Done), Exit::Unfinished);
+        assert_eq!(worse(Exit::Unfinished, Exit::Failed), Exit::Failed);
+        assert_eq!(worse(Exit::Failed, Exit::Unfinished), Exit::Failed);
+    }
+}

@@ -1,0 +1,161 @@
+//! How those are whom a wave moves: before it, and once they had time to restart.
+//!
+//! Start at [`Run::gate`]. What is asked: that each was read with the new key, that its `health` answers with success several
+//! times in a row, and that the service takes the key. `ARCHITECTURE.md` says why nothing else is.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::future::join_all;
+
+use super::RunError;
+use super::check::Check;
+use super::run::{Run, Then};
+use crate::azure::data_plane::Probe;
+use crate::azure::http::{ask_health, shown};
+use crate::azure::services::KeyService;
+use crate::report::text::azure as words;
+use crate::store::Lease;
+use rekey_core::journal::{Event, Wave};
+use rekey_core::model::{ConsumerId, KeyType};
+use rekey_core::plan::{self, BlockedBy, Decision, Part, Step, WaitFor};
+use rekey_core::policy::Verify;
+use rekey_core::time::delta;
+
+/// How often in a row an app must answer with success: an old process may answer once more before it ends, and a new one once
+/// before it fails.
+const IN_A_ROW: u32 = 3;
+
+/// How often it is asked at one time at most, and how far apart. One answer that is lost is no app that is ill.
+const TRIES: u32 = 6;
+const APART: Duration = Duration::from_secs(2);
+
+/// How long after one time the next is.
+const AGAIN: TimeDelta = TimeDelta::seconds(10);
+
+/// How old what was read may be on which a gate rests.
+const READ_AGAIN: TimeDelta = TimeDelta::seconds(60);
+
+impl Run<'_> {
+    /// Asks how those are whom a step moves, before it does; the block that this is, if one of them is not well already: it is
+    /// not to be blamed on the key, and nobody could tell afterwards.
+    pub(super) async fn hold_back(
+        &mut self,
+        lease: &mut Lease,
+        step: &Step,
+    ) -> Result<Option<Decision>, RunError> {
+        let Step::Repoint { consumers, part: Part::Wave { number, waits: true }, .. } = step else {
+            return Ok(None);
+        };
+        let apps: BTreeSet<ConsumerId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
+        let mut tried = 0;
+        let detail = loop {
+            let Some(why) = self.unwell(&apps).await else { return Ok(None) };
+            tried += 1;
+            if tried == IN_A_ROW || self.now() + delta(APART) >= self.order.deadline {
+                break why;
+            }
+            self.engine.clock.sleep(APART).await;
+        };
+        let number = *number;
+        let known = lease.journal().held_back();
+        if known.is_none_or(|known| known.number != number || known.detail != detail) {
+            self.record(lease, Event::WaveHeldBack { number, detail: detail.clone() })?;
+        }
+        Ok(Some(Decision::Blocked(BlockedBy::UnhealthyBefore { wave: number, detail })))
+    }
+
+    /// Asks how the wave is that was moved last, and takes down what came of it.
+    pub(super) async fn gate(
+        &mut self,
+        lease: &mut Lease,
+        check: &mut Check,
+        number: u32,
+    ) -> Result<Then, RunError> {
+        if check.is_echoed() {
+            return self.read_back(lease, check).await.map(|()| Then::Assess);
+        }
+        // It waits for minutes, and who was cut off meanwhile comes first.
+        if check.refresh(self.reader(), self.service, READ_AGAIN).await? {
+            return Ok(Then::Assess);
+        }
+        let Some(wave) = lease.journal().wave().cloned() else { return Ok(Then::Assess) };
+        let policy = &self.service.policy;
+        let until = wave.moved + delta(policy.gate_after) + delta(policy.settle_within);
+        let event = match self.how_it_is(&wave, check, lease).await {
+            None => Event::GatePassed { number },
+            Some(detail) if until <= self.now() => {
+                let then = plan::after_gate(&wave, lease.journal(), policy);
+                Event::GateFailed { number, detail, then }
+            }
+            Some(_) => {
+                let next = (self.now() + AGAIN).min(until);
+                if next >= self.order.deadline {
+                    return Err(RunError::OutOfTime);
+                }
+                if self.waits(next) {
+                    return Ok(Then::Rest { until: next });
+                }
+                return Ok(Then::Leave(Decision::Waiting { reason: WaitFor::Gate(number), until }));
+            }
+        };
+        self.record(lease, event)?;
+        lease.commit().await?;
+        Ok(Then::Assess)
+    }
+
+    /// What is not well of a wave that was moved; nothing, if all of it is.
+    async fn how_it_is(&self, wave: &Wave, check: &Check, lease: &Lease) -> Option<String> {
+        let elsewhere = plan::not_seen_with(wave, &check.snapshot(self.service, lease.journal()));
+        if !elsewhere.is_empty() {
+            let names: Vec<String> = elsewhere.iter().map(ConsumerId::name).collect();
+            return Some(words::not_on_the_new_key(names.join(", ")));
+        }
+        let watched = wave.apps.iter().any(|app| self.service.health.contains_key(app));
+        let enough = if watched { IN_A_ROW } else { 1 };
+        let (mut in_a_row, mut said) = (0, None);
+        for tried in 0..TRIES {
+            if tried > 0 {
+                self.engine.clock.sleep(APART).await;
+            }
+            let (unwell, refused) = futures::join!(self.unwell(&wave.apps), self.refused(check, wave.to));
+            match unwell.or(refused) {
+                Some(why) => (in_a_row, said) = (0, Some(why)),
+                None => in_a_row += 1,
+            }
+            if in_a_row == enough {
+                return None;
+            }
+            if self.now() + delta(APART) >= self.order.deadline {
+                break;
+            }
+        }
+        Some(said.unwrap_or_else(|| words::not_often_enough(enough)))
+    }
+
+    /// Who of these is not well, by what it answers when it is asked once, and what that is.
+    async fn unwell(&self, apps: &BTreeSet<ConsumerId>) -> Option<String> {
+        let watched = apps.iter().filter_map(|app| Some((app, self.service.health.get(app)?)));
+        let asked = watched.map(|(app, url)| async move {
+            let why = ask_health(&self.engine.http, url).await.err()?;
+            Some(words::unwell(app.name(), shown(url), why))
+        });
+        let unwell: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
+        (!unwell.is_empty()).then(|| unwell.join("; "))
+    }
+
+    /// Why the service does not take a key, by what it answers when it is asked once.
+    async fn refused(&self, check: &Check, key_type: KeyType) -> Option<String> {
+        if self.service.policy.verify == Verify::ControlPlane {
+            return None;
+        }
+        let (kind, key) = (self.service.id.service_type(), &check.keys()[key_type]);
+        match kind.probe(&self.engine.data_plane, check.host(), key).await {
+            Probe::Accepted => None,
+            Probe::Refused { detail } | Probe::Unreachable { detail } => {
+                Some(words::new_key_not_taken(detail))
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Waves and their gates, over real HTTP on a clock that passes hours. How an app is tells a server of the story's own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::common::{HOUR, MINUTE, Story, count};
+use super::{PRIMARY, SECONDARY, all_hold, settled};
+use rekey_core::intent::Intent;
+use rekey_core::journal::{AfterGate, Event, Gate};
+use rekey_core::model::{ConsumerId, KeyType};
+use rekey_core::plan::{BlockedBy, Decision, WaitFor};
+use signalr_rekey::clock::Clock;
+use signalr_rekey::report::{Ending, RunReport};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A server that says how an app is, for as long as the test runs.
+async fn health(is_well: impl Fn() -> bool + Send + Sync + 'static) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/health?code=hidden", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let Ok((mut stream, _)) = listener.accept().await else { return };
+            let mut asked = vec![0; 4096];
+            let read = stream.read(&mut asked).await.unwrap_or_default();
+            let asked = String::from_utf8_lossy(&asked[..read]).to_lowercase();
+            assert!(!asked.contains("authorization"), "no token goes to an app: {asked}");
+            let status = if is_well() { "200 OK" } else { "503 Service Unavailable" };
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    url.parse().unwrap()
+}
+
+/// The default world, in the waves that it has where nothing is said.
+async fn in_waves() -> Story {
+    let mut story = Story::new().await;
+    story.config.instances[0].policy.waves.clear();
+    story
+}
+
+/// An app of the default world.
+fn id(story: &Story, name: &str) -> ConsumerId {
+    let consumers = story.config.instances[0].consumers();
+    consumers.into_iter().find(|consumer| consumer.name() == name).unwrap()
+}
+
+/// Lets an app be asked how it is.
+fn ask(story: &mut Story, name: &str, url: Url) {
+    let id = id(story, name);
+    let instance = &mut story.config.instances[0];
+    instance.policy.watched.insert(id.clone());
+    instance.health.insert(id, url);
+}
+
+/// The key that an app signs with.
+fn signs(story: &Story, app: &str) -> KeyType {
+    let signs = story.sim.with(|state| state.signs(app)).unwrap();
+    super::common::ours(signs.into_iter().find_map(|(_, key_type)| key_type).unwrap())
+}
+
+/// When the settings of slots, and of sites, were written.
+fn writes(story: &Story, operation: &str) -> Vec<DateTime<Utc>> {
+    let requests = story.sim.requests();
+    requests.iter().filter(|request| request.operation == operation).map(|request| request.at).collect()
+}
+
+const SLOTS: &str = "WebApps_UpdateApplicationSettingsSlot";
+const SITES: &str = "WebApps_UpdateApplicationSettings";
+
+fn blocked(reports: &[RunReport]) -> &BlockedBy {
+    match &reports[0].ending {
+        Ending::Decided(Decision::Blocked(by)) => by,
+        other => panic!("not blocked: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn slots_come_first_and_the_rest_after_their_gate_and_the_pause() {
+    let mut story = in_waves().await;
+    story.config.instances[0].policy.pause_between_waves = Duration::from_secs(1800);
+    let reports = story.watch(7 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(all_hold(&story), SECONDARY);
+    let (slots, sites) = (writes(&story, SLOTS), writes(&story, SITES));
+    assert_eq!((slots.len(), sites.len()), (1, 2), "each app is restarted once");
+    assert!(sites.iter().all(|at| slots[0] + TimeDelta::minutes(31) <= *at), "{slots:?} {sites:?}");
+    let journal = story.journal().await;
+    assert_eq!(count(&journal, |event| matches!(event, Event::GatePassed { .. })), 2);
+    assert_eq!(story.refused(), 0);
+}
+
+#[tokio::test]
+async fn a_wave_that_does_not_come_back_is_rolled_back_and_nobody_is_moved_until_a_person_says_so() {
+    let mut story = in_waves().await;
+    let (sim, cured) = (Arc::clone(&story.sim), Arc::new(AtomicBool::new(false)));
+    let is_cured = Arc::clone(&cured);
+    let url = health(move || {
+        let signs = sim.with(|state| state.signs("chat-web/staging")).unwrap();
+        let held = signs.into_iter().find_map(|(_, key_type)| key_type);
+        is_cured.load(Ordering::SeqCst) || held.is_none_or(|held| super::common::ours(held) == PRIMARY)
+    })
+    .await;
+    ask(&mut story, "chat-web/staging", url);
+    let reports = story.watch(4 * HOUR).await;
+    let BlockedBy::Unhealthy { wave: 1, to: SECONDARY, then: AfterGate::RollBack, detail } =
+        blocked(&reports)
+    else {
+        panic!("{reports:#?}");
+    };
+    assert!(detail.contains("503") && detail.contains("chat-web/staging"), "{detail}");
+    assert!(!detail.contains("hidden"), "a query may be a secret: {detail}");
+    assert_eq!((all_hold(&story), writes(&story, SITES).len()), (PRIMARY, 0));
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 1, "the key that it had is not touched");
+    assert_eq!(story.refused(), 0);
+
+    // It stays so, and says so, until a person has looked.
+    let reports = story.watch(HOUR).await;
+    assert!(matches!(blocked(&reports), BlockedBy::Unhealthy { .. }));
+    cured.store(true, Ordering::SeqCst);
+    let reports = story.run(Intent::operator(true), DAY).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!((all_hold(&story), story.refused()), (SECONDARY, 0));
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_well_before_holds_its_wave_back_and_is_not_rolled_back_for_it() {
+    let mut story = in_waves().await;
+    let cured = Arc::new(AtomicBool::new(false));
+    let is_cured = Arc::clone(&cured);
+    ask(&mut story, "chat-web", health(move || is_cured.load(Ordering::SeqCst)).await);
+    let reports = story.watch(5 * HOUR).await;
+    let BlockedBy::UnhealthyBefore { wave: 2, detail } = blocked(&reports) else { panic!("{reports:#?}") };
+    assert!(detail.contains("chat-web") && detail.contains("503"), "{detail}");
+    let held = ["chat-web/staging", "chat-web", "chat-func"].map(|app| signs(&story, app));
+    assert_eq!(held, [SECONDARY, PRIMARY, PRIMARY]);
+    let journal = story.journal().await;
+    assert_eq!(count(&journal, |event| matches!(event, Event::WaveHeldBack { .. })), 1, "told once");
+    cured.store(true, Ordering::SeqCst);
+    let reports = story.watch(4 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!((all_hold(&story), story.refused()), (SECONDARY, 0));
+}
+
+/// It holds a key that works all the time, and a later run does what is on record.
+#[tokio::test]
+async fn a_rollback_that_comes_to_nothing_is_done_by_a_later_run() {
+    let mut story = in_waves().await;
+    let sim = Arc::clone(&story.sim);
+    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
+    ask(&mut story, "chat-web/staging", url);
+    while writes(&story, SLOTS).is_empty() {
+        story.tick().await;
+        story.clock.advance(MINUTE);
+    }
+    let fault = embedded_azure::Fault::new(SLOTS, embedded_azure::FaultKind::Forbidden);
+    story.sim.fault(fault.times(u64::MAX));
+    let reports = story.watch(HOUR).await;
+    assert!(matches!(reports[0].ending, Ending::Failed(_)), "{reports:#?}");
+    let journal = story.journal().await;
+    let failed = journal.wave().map(|wave| &wave.gate);
+    assert!(matches!(failed, Some(Gate::Failed { then: AfterGate::RollBack, .. })), "{failed:?}");
+    assert_eq!(signs(&story, "chat-web/staging"), SECONDARY);
+    story.sim.clear_faults();
+    let reports = story.tick().await;
+    assert!(matches!(blocked(&reports), BlockedBy::Unhealthy { .. }));
+    story.clock.advance(MINUTE);
+    assert_eq!((all_hold(&story), story.refused()), (PRIMARY, 0));
+}
+
+#[tokio::test]
+async fn a_forced_regeneration_between_two_waves_is_repaired_at_once() {
+    let mut story = in_waves().await;
+    story.config.instances[0].policy.pause_between_waves = Duration::from_secs(6 * 3600);
+    let reports = story.watch(4 * HOUR).await;
+    let pauses = |report: &RunReport| {
+        matches!(report.ending, Ending::Decided(Decision::Waiting { reason: WaitFor::BetweenWaves(2), .. }))
+    };
+    assert!(reports.iter().all(pauses), "{reports:#?}");
+    assert_eq!([signs(&story, "chat-web/staging"), signs(&story, "chat-web")], [SECONDARY, PRIMARY]);
+    story.force("sr-demo", &[PRIMARY]).unwrap();
+    story.clock.advance(2 * MINUTE);
+    let reports = story.repair().await;
+    assert!(reports.iter().all(|report| !report.ending.is_failure()), "{reports:#?}");
+    story.clock.advance(MINUTE);
+    assert_eq!(all_hold(&story), SECONDARY);
+    assert_eq!(story.journal().await.wave(), None, "there is no way back to a key that is gone");
+}
+
+#[tokio::test]
+async fn a_window_that_closes_between_two_waves_leaves_the_next_to_the_window_after_it() {
+    let mut story = in_waves().await;
+    let from = story.clock.now() + TimeDelta::hours(4);
+    let window =
+        format!("daily {}-{} UTC", from.format("%H:%M"), (from + TimeDelta::minutes(30)).format("%H:%M"));
+    let policy = &mut story.config.instances[0].policy;
+    policy.windows = vec![window.parse().unwrap()];
+    policy.pause_between_waves = Duration::from_secs(3600);
+    let reports = story.watch(12 * HOUR).await;
+    let waits = |report: &RunReport| {
+        matches!(report.ending, Ending::Decided(Decision::Waiting { reason: WaitFor::Window, .. }))
+    };
+    assert!(reports.iter().all(waits), "{reports:#?}");
+    assert_eq!([signs(&story, "chat-web/staging"), signs(&story, "chat-web")], [SECONDARY, PRIMARY]);
+    let reports = story.watch(24 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    let sites = writes(&story, SITES);
+    let next = from + TimeDelta::days(1);
+    assert!(sites.iter().all(|at| next <= *at && *at < next + TimeDelta::minutes(30)), "{sites:?}");
+    assert_eq!((all_hold(&story), story.refused()), (SECONDARY, 0));
+}

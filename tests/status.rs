@@ -111,7 +111,7 @@ async fn it_shows_a_rotation_from_the_first_look_to_the_last() {
     let count = |of: &str| timeline[of].as_array().unwrap().len();
     assert_eq!(
         (count("lives"), count("moves"), count("graces"), count("outages")),
-        (4, 1, 2, 0),
+        (4, 1, 1, 0),
         "{timeline:#}"
     );
     assert_eq!(timeline["moves"][0]["keyType"], "Secondary");

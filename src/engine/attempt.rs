@@ -61,7 +61,8 @@ impl Run<'_> {
         let report = self.log.report(self.order.holder.clone(), ending, now);
         let journal = self.journal.unwrap_or_default();
         let overview = ServiceOverview::of_run(self.service, &report, &journal, now);
-        RunReport { overview, ..report }
+        self.engine.overviews.lock().extend(overview);
+        report
     }
 
     /// How a failure ends the run. Of a service without keys it is known without a check who is cut off.

@@ -63,7 +63,7 @@ impl Dispatcher {
         let order = Order { services, intent: Intent::timer(), holder, deadline: invocation.deadline };
         let reports = self.engine.run(&order).await;
         let (reports, unrecorded) = self.counted(reports, found).await;
-        self.engine.keep_overviews(&reports).await;
+        self.engine.keep_overviews().await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(RunReport::summary).chain(unrecorded).collect();
         Outcome {
@@ -259,7 +259,7 @@ impl Notices {
         }
         let start = self.engine.clock.now();
         let report = self.run_now(service.clone(), intent).await?;
-        self.engine.keep_overviews(std::slice::from_ref(&report)).await;
+        self.engine.keep_overviews().await;
         if report.known.is_some() {
             self.in_vain.lock().insert(service, start);
         }

@@ -240,7 +240,6 @@ impl RunLog {
             seen: self.seen,
             known: self.known,
             cut_off: self.cut_off,
-            overview: None,
             foreseen: self.foreseen,
             ending,
         }

@@ -7,15 +7,15 @@ use super::{Dispatcher, Engine};
 use crate::handler::{Content, Outcome, Reply, StatusAsked};
 use crate::overview::kept;
 use crate::overview::page::Page;
+use crate::report::cause;
 use crate::report::text::overview as words;
-use crate::report::{RunReport, cause};
 use crate::schedule;
 
 impl Engine {
     /// Keeps what runs have told of their services, after everything else. That it could not be is told; whoever looks sees that
     /// what he is shown is old.
-    pub(super) async fn keep_overviews(&self, reports: &[RunReport]) {
-        let told: Vec<_> = reports.iter().filter_map(|report| report.overview.clone()).collect();
+    pub(super) async fn keep_overviews(&self) {
+        let told = std::mem::take(&mut *self.overviews.lock());
         if told.is_empty() {
             return;
         }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::azure::consumers::Place;
-use crate::overview::ServiceOverview;
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Watch};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, ServiceId};
@@ -221,8 +220,6 @@ pub struct RunReport {
     pub known: Option<Known>,
     /// Who is cut off, as far as its last check shows.
     pub cut_off: Vec<CutOff>,
-    /// What it tells of the service, for who looks; nothing where it tells nothing new.
-    pub overview: Option<ServiceOverview>,
     /// What the rotation would do that it leaves waiting for an approval.
     pub foreseen: Option<Forecast>,
     pub ending: Ending,
@@ -242,7 +239,6 @@ impl RunReport {
             seen: None,
             known: None,
             cut_off: vec![],
-            overview: None,
             foreseen: None,
             ending,
         }

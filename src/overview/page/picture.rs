@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use rekey_core::model::KeyType;
 
-use super::time;
 use crate::overview::timeline::{Span, Timeline};
 use crate::report::text::{overview as words, readable};
 
@@ -91,7 +90,7 @@ pub(super) fn draw(timeline: &Timeline, name: &str) -> Markup {
                     (bar("life", &scale, (life.from, life.until), row(life.key_type), 22.0,
                         &words::life(&life.fingerprint, words::origin(life.origin))))
                 }
-                @for span in &timeline.held { (key_bar("held", &scale, span, 4.0, "held by consumers")) }
+                @for span in &timeline.held { (key_bar("held", &scale, span, 4.0, words::HELD)) }
                 @for span in &timeline.graces { (key_bar("grace", &scale, span, 4.0, "grace period")) }
                 @for span in &timeline.outages {
                     (bar("outage", &scale, (Some(span.from), span.until), OUTAGES, 12.0, "outage"))
@@ -113,8 +112,7 @@ pub(super) fn draw(timeline: &Timeline, name: &str) -> Markup {
         @if !timeline.moves.is_empty() || !timeline.outages.is_empty() {
             ul {
                 @for span in &timeline.outages {
-                    li { "Outage: the " (span.key_type.to_string()) " key was regenerated from outside at " (time(span.from))
-                        @match span.until { Some(until) => { "; over at " (time(until)) }, None => "; not over" } }
+                    li { (words::outage(span.key_type, readable(span.from), ended(span.until))) }
                 }
                 @for one in timeline.moves.iter().rev().take(6) {
                     li { (words::moved(readable(one.at), one.consumers.join(", "), one.key_type)) }
@@ -122,6 +120,10 @@ pub(super) fn draw(timeline: &Timeline, name: &str) -> Markup {
             }
         }
     }
+}
+
+fn ended(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| words::NOT_OVER.to_owned(), |at| words::over_at(readable(at)))
 }
 
 fn key_bar(class: &str, scale: &Scale, span: &Span, height: f64, what: &str) -> Markup {

@@ -21,6 +21,10 @@ sentences! {
     in_full(most) = "The first {most} services are shown in full, those that need somebody first. One alone: ?instance=NAME";
     picture_of(name) = "The last rotations of {name}, which the list below tells in words";
     life(fingerprint, by) = "key {fingerprint}, {by}";
+    HELD = "held by consumers";
+    outage(key_type, from, end) = "Outage: the {key_type} key was regenerated from outside at {from}; {end}";
+    over_at(at) = "over at {at}";
+    NOT_OVER = "not over";
     moved(at, who, key_type) = "{at}: {who} given the {key_type} key";
     NOT_TO_SCALE = "Broad bars are the lives of keys; on them blue: held by consumers, yellow: grace period; upright lines: consumers \
         given another key. Quiet times are drawn shorter than they were.";

@@ -179,7 +179,7 @@ fn of_keys(keys: &PerKey<KeyOverview>) -> Markup {
         div.wide role="region" aria-label="Keys" tabindex="0" { table {
             thead { tr {
                 th scope="col" { "Key" } th scope="col" { "Fingerprint" } th scope="col" { "Made" }
-                th scope="col" { "By" } th scope="col" { "Held by consumers" } th scope="col" { "Due" }
+                th scope="col" { "Origin" } th scope="col" { "Held by consumers" } th scope="col" { "Due" }
             } }
             tbody { @for (key_type, key) in keys.iter() {
                 tr {

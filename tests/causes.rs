@@ -101,7 +101,7 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
 }
 
 /// Errors that end a chain: each says all that is known. A new one belongs here or above.
-const WITHOUT_SOURCE: [&str; 18] = [
+const WITHOUT_SOURCE: [&str; 19] = [
     "EditError", // of the embedded Azure's control
     "Faults",    // every fault with its place
     "HalfSet",   // of credentials
@@ -117,6 +117,7 @@ const WITHOUT_SOURCE: [&str; 18] = [
     "StoreError", // says what the storage said; its one source is transparent
     "TooLarge",
     "Unknown",     // of the embedded Azure's control
+    "StrangeName", // of the command line
     "Unread",      // of a request, whose sender is told
     "WorkerError", // transparent
     "WorldError",

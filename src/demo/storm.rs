@@ -21,6 +21,7 @@ mod others;
 mod run;
 mod world;
 
+use chrono::TimeDelta;
 use fastrand::Rng;
 
 pub use self::invariants::StormSummary;
@@ -53,7 +54,8 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
     let mut others = Others::new(options.seed, &storm.azure, storm.clock.now());
     let mut last = (0, 0);
     while storm.rotations() < options.rotations && storm.rounds - last.1 < PATIENCE {
-        storm.let_time_pass(&mut rng, &mut others).await;
+        let next = storm.next_round(&mut rng);
+        others.until(&storm, next).await;
         others.begin_round(&storm);
         let kill = faults.begin_round(&mut storm);
         round(&mut storm, &mut rng, kill).await?;
@@ -65,8 +67,19 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
     }
     let hung = storm.rotations() < options.rotations;
     faults.end(&mut storm);
-    storm.settle(&mut others).await?;
+    settle(&mut storm, &mut others).await?;
     Ok(invariants::check(options, &storm, &faults, hung).await)
+}
+
+/// Runs with nothing going wrong, until all is settled or a day has gone by.
+async fn settle(storm: &mut Storm, others: &mut Others) -> Result<(), Trouble> {
+    let end = storm.clock.now() + TimeDelta::days(1);
+    while storm.clock.now() < end && !storm.run_in_calm().await? {
+        others.until(storm, storm.clock.now() + TimeDelta::minutes(10)).await;
+    }
+    // So that nothing hides behind the last request.
+    others.until(storm, storm.clock.now() + TimeDelta::hours(2)).await;
+    Ok(())
 }
 
 /// One run over each service, in an order that is drawn.

@@ -46,7 +46,7 @@ fn restarts(id: &ServiceId, mode: Option<&str>) -> Finding {
         Some("Default") => (
             "its service mode is Default: a restart of an app closes the client connections that go through it",
             "they connect anew, through another instance of the app or once this one is back. Each rotation restarts every app; \
-             windows in rekey.toml say when it may",
+             with windows you say when it may",
         ),
         Some("Serverless") => (
             "its service mode is Serverless: a restart of an app closes no client connection",

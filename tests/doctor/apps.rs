@@ -500,7 +500,7 @@ async fn a_key_value_is_read_and_what_is_in_its_way_is_an_error() {
     story.sim.with(|state| state.deny("/", read));
     let report = examine(&story).await;
     let told = report.findings.iter().find(|finding| finding.subject == id).unwrap();
-    assert_eq!((told.check, told.severity), (Check::KeyVault, Severity::Error));
+    assert_eq!((told.check, told.severity), (Check::AppConfiguration, Severity::Error));
     assert!(told.what.contains(read), "{told:?}");
     let fix = told.fix.as_deref().unwrap();
     assert!(fix.contains("App Configuration Data Owner") && fix.contains("--name cs-demo "), "{fix}");

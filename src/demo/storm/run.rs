@@ -12,7 +12,6 @@ use fastrand::Rng;
 use url::Url;
 
 use super::flaky_store::{FlakyStore, Kill};
-use super::others::Others;
 use super::world;
 use crate::azure::http::Http;
 use crate::clock::{Clock, SystemClock};
@@ -147,17 +146,16 @@ impl Storm {
         self.config.instances.iter().map(|service| service.id.name())
     }
 
-    /// Minutes, mostly; where everything is settled, until something is due.
-    pub(super) async fn let_time_pass(&self, rng: &mut Rng, others: &mut Others) {
+    /// When the next round begins: in minutes, mostly; where everything is settled, when something is due.
+    pub(super) fn next_round(&self, rng: &mut Rng) -> DateTime<Utc> {
         let now = self.clock.now();
         let all_settled = self.progress.values().all(|progress| progress.settled);
         let due = self.progress.values().filter_map(|progress| progress.due).min();
-        let end = match due.filter(|due| all_settled && *due > now && rng.u8(0..100) < 80) {
+        match due.filter(|due| all_settled && *due > now && rng.u8(0..100) < 80) {
             Some(due) => due + TimeDelta::seconds(rng.i64(0..7200)),
             None if rng.u8(0..100) < 3 => now + TimeDelta::seconds(rng.i64(3600..36_000)),
             None => now + TimeDelta::seconds(rng.i64(30..2400)),
-        };
-        others.until(self, end).await;
+        }
     }
 
     /// One run over one service by a fresh worker, which may be killed.
@@ -265,23 +263,14 @@ impl Storm {
         }
     }
 
-    /// Runs with nothing going wrong, until all is settled or a day has gone by.
-    pub(super) async fn settle(&mut self, others: &mut Others) -> Result<(), Trouble> {
-        let services: Vec<ServiceId> = self.progress.keys().cloned().collect();
-        let end = self.clock.now() + TimeDelta::days(1);
+    /// One run over each service with nothing going wrong; whether all is settled.
+    pub(super) async fn run_in_calm(&mut self) -> Result<bool, Trouble> {
         self.calm = true;
-        while self.clock.now() < end {
-            for service in &services {
-                self.run(service, Intent::timer(), None).await?;
-            }
-            if self.progress.values().all(|progress| progress.settled) {
-                break;
-            }
-            others.until(self, self.clock.now() + TimeDelta::minutes(10)).await;
+        let services: Vec<ServiceId> = self.progress.keys().cloned().collect();
+        for service in &services {
+            self.run(service, Intent::timer(), None).await?;
         }
-        // So that nothing hides behind the last request.
-        others.until(self, self.clock.now() + TimeDelta::hours(2)).await;
-        Ok(())
+        Ok(self.progress.values().all(|progress| progress.settled))
     }
 
     /// The services that had something left to do at their last run.

@@ -14,7 +14,7 @@ use rekey_core::plan::{
 use super::brief::called;
 use super::journal::{cause, told};
 use super::snapshot::{cut_off_by_keys, gone};
-use super::{InWords, brief, listed, readable, rounded};
+use super::{InWords, brief, file_name, listed, readable, rounded};
 use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 
 sentences! {
@@ -133,7 +133,7 @@ words! {
             moved; the {} key stays valid. See to it, then: `signalr-rekey unblock` goes on with the next wave", to.other();
         Self::UnhealthyBefore { wave, detail } =>
             "wave {wave} is not moved, because it is not well already, with a key that works: {detail}. The next run checks \
-            again. Repair the app, or correct or take out its health in rekey.toml";
+            again. Repair the app, or correct or take out its health in {}", file_name();
         Self::WavesDiffer(differ) =>
             "these can only be moved together and are in different waves: {}. Write the same wave with each of them, or with one \
             alone", listed(differ, "; ");

@@ -91,7 +91,7 @@ impl Page {
                     style { (PreEscaped(STYLE)) }
                 }
                 body {
-                    a.skip href="#services" { "Skip to the services" }
+                    a.skip href="#services" { (words::SKIP) }
                     header {
                         h1 { "Access keys of Azure SignalR Service" }
                         p { "As of " (time(self.at)) ". " (self.counts()) }
@@ -203,7 +203,7 @@ fn of_windows(service: &ServiceOverview) -> Markup {
             ul {
                 @for window in &windows.windows { li { "Window: " (window) } }
                 @for freeze in &windows.freezes { li { "Freeze: " (freeze) } }
-                @if let Some(next) = windows.next { li { "The next window opens at " (time(next)) } }
+                @if let Some(next) = windows.next { li { (words::NEXT_WINDOW) (time(next)) } }
             }
         }
     }

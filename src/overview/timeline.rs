@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use rekey_core::journal::{Event, Held, Journal, Origin};
-use rekey_core::model::{Fingerprint, KeyType, PerKey};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 
 /// What happened, as spans. A span without an end goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl Timeline {
             Event::Taken { key_type } | Event::RepointIntended { key_type } => self.taken(*key_type, at),
             Event::Repointed { key_type, apps, repaired } => {
                 self.taken(*key_type, at);
-                let consumers = apps.iter().map(|app| app.name()).collect();
+                let consumers = apps.iter().map(ConsumerId::name).collect();
                 self.moves.push(Move { at, key_type: *key_type, consumers, repair: *repaired });
             }
             Event::Left { key_type } => {

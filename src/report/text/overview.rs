@@ -17,6 +17,8 @@ sentences! {
 }
 
 sentences! {
+    SKIP = "Skip to the services";
+    NEXT_WINDOW = "The next window opens at ";
     page_title(needing, all) = "signalr-rekey: {needing} of {all} services need a look";
     in_full(most) = "The first {most} services are shown in full, those that need somebody first. One alone: ?instance=NAME";
     picture_of(name) = "The last rotations of {name}, which the list below tells in words";

@@ -45,16 +45,16 @@ where
         }
     }
     let whole: usize = groups.iter().map(|(first, _)| first.told.chars().count()).sum();
-    let (mut told, mut room, mut left) = (Vec::new(), MOST, 0);
+    let (mut told, mut room, mut left, alone) = (Vec::new(), MOST, 0, groups.len() == 1);
     for (Fault { told: first, .. }, others) in groups {
-        // The first is always told: one that is too long by itself is cut where Azure's prose is.
+        // The first is always told: beside others one that is too long by itself is cut where Azure's prose is.
         let length = first.chars().count();
         if !told.is_empty() && whole > MOST && length > room {
             left += 1 + others.len();
             continue;
         }
         room = room.saturating_sub(length + OF_NAMES.min(others.len() * OF_NAMES));
-        told.push(shortened(&first, MOST));
+        told.push(if alone { first } else { shortened(&first, MOST) });
         if !others.is_empty() {
             told.push(format!("{THE_SAME_FOR}{}", names(others, OF_NAMES)));
         }

@@ -5,24 +5,19 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::instances::{chosen, has_no_journal, rekey, warn_of_own_memory};
+use super::instances::{PATIENCE, confirmed, one_on_record};
 use super::unblock::is_of_another_run;
 use crate::clock::{Clock, SystemClock};
-use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
 use crate::report::text::brief::called;
-use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
 use crate::report::text::{InWords, command as text, file_name};
 use crate::store::{Lease, StoreError};
-use crate::terminal::{self, Answer, Exit};
+use crate::terminal::{self, Exit};
 use rekey_core::journal::{Event, Held};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, NotAKeyType};
 use rekey_core::notice::name_of_person;
-
-/// How long Azure may take to show the service.
-const PATIENCE: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
 
 /// The arguments of `acknowledge`.
 #[derive(Debug, Args)]
@@ -59,15 +54,8 @@ pub(super) async fn acknowledge(args: AcknowledgeArgs, environment: &Environment
 }
 
 async fn try_acknowledge(args: &AcknowledgeArgs, environment: &Environment) -> Result<Exit, Exit> {
-    let rekey = rekey(environment, silent())?;
-    let Some(service) = chosen(&rekey.config, std::slice::from_ref(&args.instance))?.first().copied() else {
-        return Err(Exit::Wrong);
-    };
-    if has_no_journal(&rekey.config) {
-        terminal::complain(&text::acknowledge_no_journal());
-        return Ok(Exit::Wrong);
-    }
-    warn_of_own_memory(&rekey.config);
+    let (rekey, service) = one_on_record(&args.instance, environment, text::acknowledge_no_journal)?;
+    let service = &service;
     let by = who(args.by.as_deref(), environment)?;
     let told = |error: RunError| failed(service, &error);
     let preview = rekey.preview(service, SystemClock.now() + PATIENCE).await.map_err(told)?;
@@ -79,16 +67,7 @@ async fn try_acknowledge(args: &AcknowledgeArgs, environment: &Environment) -> R
     let Word { event, says } = word(args, service, &preview, by)?;
     terminal::tell(&text::acknowledge_stands(name, preview.decision.in_words()));
     terminal::say(&text::acknowledge_to_record(says));
-    if !args.yes {
-        match terminal::ask(text::ACKNOWLEDGE_QUESTION) {
-            Answer::Yes => {}
-            Answer::No => {
-                terminal::complain(NOTHING_DONE);
-                return Ok(Exit::Failed);
-            }
-            Answer::Nobody => return Err(wrong(NOT_A_TERMINAL)),
-        }
-    }
+    confirmed(args.yes, text::ACKNOWLEDGE_QUESTION)?;
     record(&rekey, service, event, "acknowledge").await.map_err(told)?;
     terminal::say(&text::acknowledged(name));
     Ok(Exit::Done)

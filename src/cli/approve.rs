@@ -3,21 +3,16 @@
 
 use clap::Args;
 
-use super::acknowledge::{failed, record, who, wrong};
-use super::instances::{chosen, has_no_journal, rekey, warn_of_own_memory};
+use super::acknowledge::{failed, record, who};
+use super::instances::{PATIENCE, confirmed, one_on_record};
 use super::plan::{foresee, lines};
 use crate::clock::{Clock, SystemClock};
-use crate::compose::silent;
 use crate::config::Environment;
 use crate::engine::{Preview, RunError};
-use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
 use crate::report::text::{InWords, command as text, readable};
 use crate::store::StoreError;
-use crate::terminal::{self, Answer, Exit};
+use crate::terminal::{self, Exit};
 use rekey_core::plan::{self, Asks, Assessment, Open};
-
-/// How long Azure may take to show the service.
-const PATIENCE: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
 
 /// The arguments of `approve`.
 #[derive(Debug, Args)]
@@ -39,14 +34,8 @@ pub(super) async fn approve(args: ApproveArgs, environment: &Environment) -> Exi
 }
 
 async fn try_approve(args: &ApproveArgs, environment: &Environment) -> Result<Exit, Exit> {
-    let rekey = rekey(environment, silent())?;
-    let Some(service) = chosen(&rekey.config, std::slice::from_ref(&args.instance))?.first().copied() else {
-        return Err(Exit::Wrong);
-    };
-    if has_no_journal(&rekey.config) {
-        return Err(wrong(&text::acknowledge_no_journal()));
-    }
-    warn_of_own_memory(&rekey.config);
+    let (rekey, service) = one_on_record(&args.instance, environment, text::acknowledge_no_journal)?;
+    let service = &service;
     let by = who(args.by.as_deref(), environment)?;
     let told = |error: RunError| failed(service, &error);
     let preview = rekey.preview(service, SystemClock.now() + PATIENCE).await.map_err(told)?;
@@ -78,16 +67,7 @@ async fn try_approve(args: &ApproveArgs, environment: &Environment) -> Result<Ex
     lines(&foresee(service, &preview, false, now), now)
         .iter()
         .for_each(|line| terminal::tell(&format!("    {line}")));
-    if !args.yes {
-        match terminal::ask(text::APPROVE_QUESTION) {
-            Answer::Yes => {}
-            Answer::No => {
-                terminal::complain(NOTHING_DONE);
-                return Ok(Exit::Failed);
-            }
-            Answer::Nobody => return Err(wrong(NOT_A_TERMINAL)),
-        }
-    }
+    confirmed(args.yes, text::APPROVE_QUESTION)?;
     let event = plan::approves(&due, by, false, policy, SystemClock.now());
     record(&rekey, service, event, "approve").await.map_err(told)?;
     terminal::say(&text::approved(name));

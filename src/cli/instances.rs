@@ -8,17 +8,19 @@ use chrono::TimeDelta;
 use super::load;
 use crate::azure::http::is_loopback;
 use crate::clock::{Clock, SystemClock};
-use crate::compose::compose;
+use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator, Preview, RunError};
-use crate::report::text::command::{OWN_MEMORY, not_configured, still_checking, without_the_journal};
+use crate::report::text::command::{
+    NOT_A_TERMINAL, NOTHING_DONE, OWN_MEMORY, not_configured, still_checking, without_the_journal,
+};
 use crate::report::text::snapshot::cut_off_by_keys;
 use crate::report::text::{file_name, rounded};
 use crate::report::{cause, once};
-use crate::terminal::{self, Exit};
+use crate::terminal::{self, Answer, Exit};
 
 /// How long Azure may take to show one service: a read and all its retries.
-const PATIENCE: TimeDelta = TimeDelta::minutes(2);
+pub(super) const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 
 /// How long a command says nothing while it looks.
 const SILENCE: TimeDelta = TimeDelta::seconds(3);
@@ -55,6 +57,51 @@ pub(super) fn has_no_journal(config: &Config) -> bool {
     here && !is_simulated(config)
 }
 
+/// The parts, and the services that are named (all if none is), for a command that writes what is on record of them; or what
+/// is said where the journal of the deployed app is out of reach.
+pub(super) fn on_record(
+    named: &[String],
+    environment: &Environment,
+    out_of_reach: impl FnOnce() -> String,
+) -> Result<(Engine, Vec<ServiceConfig>), Exit> {
+    let rekey = rekey(environment, silent())?;
+    let services = chosen(&rekey.config, named)?.into_iter().cloned().collect();
+    if has_no_journal(&rekey.config) {
+        terminal::complain(&out_of_reach());
+        return Err(Exit::Wrong);
+    }
+    warn_of_own_memory(&rekey.config);
+    Ok((rekey, services))
+}
+
+/// The same for one service.
+pub(super) fn one_on_record(
+    named: &String,
+    environment: &Environment,
+    out_of_reach: impl FnOnce() -> String,
+) -> Result<(Engine, ServiceConfig), Exit> {
+    let (rekey, services) = on_record(std::slice::from_ref(named), environment, out_of_reach)?;
+    Ok((rekey, services.into_iter().next().ok_or(Exit::Wrong)?))
+}
+
+/// Asks whether to go on, unless that was said already; how the command ends if nobody says yes.
+pub(super) fn confirmed(said: bool, question: &str) -> Result<(), Exit> {
+    if said {
+        return Ok(());
+    }
+    match terminal::ask(question) {
+        Answer::Yes => Ok(()),
+        Answer::No => {
+            terminal::complain(NOTHING_DONE);
+            Err(Exit::Failed)
+        }
+        Answer::Nobody => {
+            terminal::complain(NOT_A_TERMINAL);
+            Err(Exit::Wrong)
+        }
+    }
+}
+
 /// Says in one line that a journal in memory is that of this process alone: what others did against the simulator is not in
 /// it. Whether that is so.
 pub(super) fn warn_of_own_memory(config: &Config) -> bool {
@@ -83,7 +130,7 @@ pub(super) struct Seen {
 /// A look at each of the instances that were named, those with trouble first. What cannot be looked at is complained of,
 /// and the others are shown all the same. The exit code says whether all is well.
 pub(super) async fn look_at(named: &[String], environment: &Environment) -> Result<(Vec<Seen>, Exit), Exit> {
-    let rekey = rekey(environment, crate::compose::silent())?;
+    let rekey = rekey(environment, silent())?;
     warn_of_no_journal(&rekey.config);
     warn_of_own_memory(&rekey.config);
     let seen = look_with(&rekey, &chosen(&rekey.config, named)?).await;

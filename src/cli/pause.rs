@@ -5,9 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
 use super::acknowledge::{failed, record, who, wrong};
-use super::instances::{chosen, has_no_journal, rekey, warn_of_own_memory};
+use super::instances::on_record;
 use crate::clock::{Clock, SystemClock};
-use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig, duration};
 use crate::engine::Engine;
 use crate::report::text::{command as text, readable};
@@ -54,7 +53,7 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
         let until = until(&args.until, SystemClock.now())?;
         let why = reason(&args.why).ok_or_else(|| wrong(text::PAUSE_NO_REASON))?;
         let by = who(args.by.as_deref(), environment)?;
-        let (rekey, services) = services(&args.instances, environment)?;
+        let (rekey, services) = on_record(&args.instances, environment, text::acknowledge_no_journal)?;
         let mut exit = Exit::Done;
         for service in &services {
             let event = Event::Paused { until, by: by.clone(), why: why.clone() };
@@ -75,7 +74,7 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
 pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit {
     let resumed = async {
         let by = who(args.by.as_deref(), environment)?;
-        let (rekey, services) = services(&args.instances, environment)?;
+        let (rekey, services) = on_record(&args.instances, environment, text::acknowledge_no_journal)?;
         let mut exit = Exit::Done;
         for service in &services {
             let name = service.id.name();
@@ -89,17 +88,6 @@ pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit 
         Ok::<Exit, Exit>(exit)
     };
     resumed.await.unwrap_or_else(|exit| exit)
-}
-
-/// The parts, and the services that are meant; where the journal of the deployed app is out of reach, nothing.
-fn services(named: &[String], environment: &Environment) -> Result<(Engine, Vec<ServiceConfig>), Exit> {
-    let rekey = rekey(environment, silent())?;
-    let services: Vec<ServiceConfig> = chosen(&rekey.config, named)?.into_iter().cloned().collect();
-    if has_no_journal(&rekey.config) {
-        return Err(wrong(&text::acknowledge_no_journal()));
-    }
-    warn_of_own_memory(&rekey.config);
-    Ok((rekey, services))
 }
 
 /// Puts on record what follows from the pause that is on, if anything does, and tells it. One service's failure stops no other.

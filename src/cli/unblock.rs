@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::instances::{chosen, has_no_journal, rekey, warn_of_own_memory};
+use super::instances::{PATIENCE, confirmed, one_on_record};
 use crate::clock::{Clock, SystemClock};
-use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
-use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
 use crate::report::text::journal::history;
 use crate::report::text::snapshot::warnings;
 use crate::report::text::{InWords, command as text, readable};
 use crate::store::{Draft, Lease, StoreError};
-use crate::terminal::{self, Answer, Exit};
+use crate::terminal::{self, Exit};
 use rekey_core::journal::Event;
 use rekey_core::plan::Unknown;
 
@@ -36,17 +34,10 @@ pub(super) async fn unblock(args: UnblockArgs, environment: &Environment) -> Exi
 }
 
 async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Exit, Exit> {
-    let rekey = rekey(environment, silent())?;
-    let Some(instance) = chosen(&rekey.config, std::slice::from_ref(&args.instance))?.first().copied() else {
-        return Err(Exit::Wrong);
-    };
-    if has_no_journal(&rekey.config) {
-        terminal::complain(&text::unblock_no_journal());
-        return Ok(Exit::Wrong);
-    }
-    warn_of_own_memory(&rekey.config);
+    let (rekey, instance) = one_on_record(&args.instance, environment, text::unblock_no_journal)?;
+    let instance = &instance;
     let told = |error: RunError| failed(instance, &error);
-    let preview = rekey.preview(instance, SystemClock.now() + chrono::TimeDelta::minutes(2)).await;
+    let preview = rekey.preview(instance, SystemClock.now() + PATIENCE).await;
     let preview = preview.map_err(told)?;
     let lease = strange_lease(&rekey, instance).await.map_err(|error| told(error.into()))?;
     let found: Vec<String> =
@@ -55,19 +46,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
     if found.is_empty() {
         return Ok(nothing_to_clear(instance, &preview));
     }
-    if !args.yes {
-        match terminal::ask(text::UNBLOCK_QUESTION) {
-            Answer::Yes => {}
-            Answer::No => {
-                terminal::complain(NOTHING_DONE);
-                return Ok(Exit::Failed);
-            }
-            Answer::Nobody => {
-                terminal::complain(NOT_A_TERMINAL);
-                return Ok(Exit::Wrong);
-            }
-        }
-    }
+    confirmed(args.yes, text::UNBLOCK_QUESTION)?;
     clear(&rekey, instance).await.map_err(told)?;
     terminal::say(&cleared(found.len(), needs_nobody(&preview)));
     Ok(Exit::Done)

@@ -41,6 +41,12 @@ pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
+thread_local! {
+    /// The HTTP client of a test's workers: building one takes in the system's certificates, which is most of what a short
+    /// story costs.
+    static HTTP: Http = Http::new();
+}
+
 /// An embedded Azure and a worker that looks after it.
 pub struct Story {
     pub sim: Arc<EmbeddedAzure>,
@@ -92,7 +98,7 @@ impl Story {
             told.lock().unwrap().push(format!("{}: {line}", instance.name()));
         });
         let config = Arc::new(self.config.clone());
-        setup::worker(base, &Http::new(), config, store, clock, narrator).unwrap()
+        HTTP.with(|http| setup::worker(base, http, config, store, clock, narrator)).unwrap()
     }
 
     /// One run over all instances with so much time.

@@ -38,12 +38,14 @@ impl Watch {
     /// Looks who holds a valid key now.
     pub fn look(&self) {
         // By what the app signs with, which the embedded Azure knows.
-        let is_valid = |app: &&str| {
-            let signs = self.sim.with(|state| state.signs(app)).unwrap();
-            assert!(!signs.is_empty(), "{app} signs with nothing");
-            signs.iter().all(|(_, valid)| valid.is_some())
-        };
-        let valid: BTreeSet<_> = self.names.iter().copied().filter(is_valid).collect();
+        let valid: BTreeSet<_> = self.sim.with(|state| {
+            let is_valid = |app: &&str| {
+                let signs = state.signs(app).unwrap();
+                assert!(!signs.is_empty(), "{app} signs with nothing");
+                signs.iter().all(|(_, valid)| valid.is_some())
+            };
+            self.names.iter().copied().filter(is_valid).collect()
+        });
         let (mut seen, now) = (self.seen.lock().unwrap(), self.clock.now());
         let lost: Vec<_> = seen.valid.difference(&valid).map(|app| format!("{app} at {now}")).collect();
         seen.lost.extend(lost);
@@ -55,12 +57,13 @@ impl Watch {
 
     /// Whether everybody runs with a valid key, and would start with one.
     pub fn all_run(&self) -> bool {
-        let runs = |app: &&str| {
-            let [signs, runs] =
-                self.sim.with(|state| [state.signs(app), state.runs_with(app)]).map(Result::unwrap);
-            signs.iter().chain(&runs).all(|(_, valid)| valid.is_some())
-        };
-        self.names.iter().all(runs)
+        self.sim.with(|state| {
+            let runs = |app: &&str| {
+                let [signs, runs] = [state.signs(app), state.runs_with(app)].map(Result::unwrap);
+                signs.iter().chain(&runs).all(|(_, valid)| valid.is_some())
+            };
+            self.names.iter().all(runs)
+        })
     }
 
     /// Who lost a valid key, and when.

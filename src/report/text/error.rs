@@ -93,6 +93,7 @@ fn doing(operation: &str, resource: &str) -> String {
             "ask what the Key Vault references among the app settings of {app} lead to";
         "WebApps_GetSiteConnectionStringKeyVaultReferences" =>
             "ask what the Key Vault references among the connection strings of {app} lead to";
+        "WebApps_GetAuthSettingsV2WithoutSecrets" => "read the App Service authentication of {app}";
         "ContainerApps_Get" | "Jobs_Get" => "read the {container_app}";
         "ContainerApps_ListSecrets" | "Jobs_ListSecrets" => "list the secrets of the {container_app}";
         "ContainerApps_Update" | "Jobs_Update" => "write the secrets of the {container_app}";

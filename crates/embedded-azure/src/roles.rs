@@ -53,7 +53,7 @@ pub enum DeniedBy {
 
 /// The action that an operation needs (docs: Azure permissions for Web and Mobile, for Management and governance;
 /// Microsoft.SignalRService's operation list). Operations that are not here need none.
-const ACTIONS: [(&str, &str); 44] = [
+const ACTIONS: [(&str, &str); 46] = [
     ("Subscriptions_Get", "Microsoft.Resources/subscriptions/read"),
     ("ResourceGroups_List", "Microsoft.Resources/subscriptions/resourceGroups/read"),
     ("ResourceGroups_Get", "Microsoft.Resources/subscriptions/resourceGroups/read"),

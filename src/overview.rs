@@ -59,6 +59,8 @@ pub struct ServiceOverview {
     pub name: String,
     /// When the run ended that tells it; none if none has told of the service yet.
     pub at: Option<DateTime<Utc>>,
+    /// Until when that is known, by how often the timer runs where it was told: who looks may not know.
+    pub known_until: Option<DateTime<Utc>>,
     pub condition: Condition,
     pub keys: Option<PerKey<KeyOverview>>,
     pub consumers: Vec<ConsumerOverview>,
@@ -189,6 +191,7 @@ impl ServiceOverview {
             instance: service.id.clone(),
             name: service.id.name().to_owned(),
             at: None,
+            known_until: None,
             condition,
             keys: None,
             consumers: vec![],
@@ -245,17 +248,26 @@ impl ServiceOverview {
 
     /// Without what is another each time somebody looks.
     fn timeless(mut self) -> Self {
-        (self.at, self.runs, self.timeline.to, self.windows.next) = (None, vec![], None, None);
+        (self.at, self.known_until, self.runs) = (None, None, vec![]);
+        (self.timeline.to, self.windows.next) = (None, None);
         self.consumers.iter_mut().for_each(|consumer| consumer.observed = None);
+        self
+    }
+
+    /// The same, told in this rhythm.
+    #[must_use]
+    pub fn told_in(mut self, rhythm: Rhythm) -> Self {
+        self.known_until = self.at.map(|at| at + rhythm.patience());
         self
     }
 
     /// The same as of now: what is older than two schedules of the timer is not known any more.
     #[must_use]
-    pub fn as_of(mut self, now: DateTime<Utc>, rhythm: Rhythm) -> Self {
-        let Some(at) = self.at.filter(|at| *at + rhythm.patience() < now) else { return self };
-        let every = crate::report::text::rounded(rhythm.every.to_std().unwrap_or_default());
-        let message = words::outdated(readable(at), every, &self.condition.message);
+    pub fn as_of(mut self, now: DateTime<Utc>) -> Self {
+        let Some((at, until)) = self.at.zip(self.known_until).filter(|(_, until)| *until < now) else {
+            return self;
+        };
+        let message = words::outdated(readable(at), readable(until), &self.condition.message);
         let unknown = Condition::unknown("Outdated", message, words::LOOK_AT_THE_TIMER);
         self.condition = Condition { since: Some(at), ..unknown };
         self

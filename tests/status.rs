@@ -180,6 +180,19 @@ async fn what_is_old_is_not_known_any_more() {
     let page = app.json().await;
     let condition = &page["services"][0]["condition"];
     assert_eq!((&condition["type"], &condition["reason"]), (&json!("Unknown"), &json!("Outdated")));
+    // Who looks from elsewhere goes by the schedule of whoever told, and not by his own.
+    let mut config = app.story.config.clone();
+    config.schedule = Some("0 0 0 * * *".into());
+    let elsewhere = Dispatcher::new(Engine { config: Arc::new(config), ..app.story.rekey() });
+    let look = StatusAsked { json: true, instance: None };
+    let deadline = app.story.clock.now() + delta(MINUTE);
+    let looked = Invocation { id: "an-id".into(), function: "Status", deadline };
+    match elsewhere.run(Trigger::Status(look), looked).await.reply {
+        Some(Reply { content: Content::Json(page), .. }) => {
+            assert_eq!(page["services"][0]["condition"], *condition)
+        }
+        other => panic!("{other:?}"),
+    }
     assert!(condition["message"].as_str().unwrap().contains("then it was: settled"), "{condition:#}");
     assert!(condition["whatToDo"].as_str().unwrap().contains("RotateKeys"), "{condition:#}");
 }

@@ -41,7 +41,7 @@ impl Engine {
     pub(crate) async fn shown(&self, asked: &StatusAsked) -> Result<Option<Content>, StoreError> {
         let known = kept::read(&*self.store, &self.config).await?;
         let now = self.clock.now();
-        let page = Page::new(known, now, Rhythm::of(&self.config, now));
+        let page = Page::new(known, now);
         let page = match &asked.instance {
             Some(named) => page.only(named),
             None => Some(page),

@@ -88,7 +88,7 @@ async fn write_part(
             if !is_older {
                 let after = before.map_or_else(|| overview.clone(), |before| overview.clone().after(before));
                 is_new |= before.is_none_or(|before| after.is_news(before, rhythm));
-                document.services.insert(overview.instance.clone(), after);
+                document.services.insert(overview.instance.clone(), after.told_in(rhythm));
             }
         }
         if !is_new {

@@ -14,7 +14,7 @@ use rekey_core::model::PerKey;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{ConsumerOverview, KeyOverview, Rhythm, RunOverview, ServiceOverview, State};
+use super::{ConsumerOverview, KeyOverview, RunOverview, ServiceOverview, State};
 use crate::report::text::{overview as words, readable};
 
 /// The version of the answer for machines: it changes when a field goes, or means something else.
@@ -46,9 +46,9 @@ pub struct Rendered {
 }
 
 impl Page {
-    /// Of what is known, as of now, where runs tell so often.
-    pub fn new(known: Vec<ServiceOverview>, at: DateTime<Utc>, rhythm: Rhythm) -> Self {
-        let mut services: Vec<ServiceOverview> = known.into_iter().map(|one| one.as_of(at, rhythm)).collect();
+    /// Of what is known, as of now.
+    pub fn new(known: Vec<ServiceOverview>, at: DateTime<Utc>) -> Self {
+        let mut services: Vec<ServiceOverview> = known.into_iter().map(|one| one.as_of(at)).collect();
         services.sort_by_key(|one| one.condition.state);
         Self { schema_version: SCHEMA_VERSION, at, services }
     }

@@ -14,7 +14,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::overview::page::{Page, Rendered};
-use signalr_rekey::overview::{Rhythm, ServiceOverview, kept};
+use signalr_rekey::overview::{ServiceOverview, kept};
 
 use super::App;
 use super::common::{HOUR, Story};
@@ -81,8 +81,7 @@ fn named(overview: &ServiceOverview, name: &str) -> ServiceOverview {
 pub(crate) async fn look() {
     let (overview, app) = lived().await;
     let at = app.story.clock.now();
-    let rhythm = Rhythm::of(&app.story.config, at);
-    let of = |services: Vec<ServiceOverview>| Page::new(services, at, rhythm).render();
+    let of = |services: Vec<ServiceOverview>| Page::new(services, at).render();
     let many = |count: usize| (0..count).map(|n| named(&overview, &format!("sr-{n:04}"))).collect::<Vec<_>>();
     let mut hostile = named(&overview, HOSTILE);
     hostile.condition.message = HOSTILE.to_owned();

@@ -5,7 +5,7 @@ use rekey_core::journal::Origin;
 sentences! {
     NEVER_RUN = "no run has told of this service yet";
     LOOK_AT_THE_TIMER = "See in the log of the function app whether RotateKeys runs, and how its runs end";
-    outdated(at, every, before) = "nothing has been heard of this service since {at}, though the timer runs every {every}; then it was: {before}";
+    outdated(at, by, before) = "nothing has been heard of this service since {at}, and by {by} a run of the timer should have told of it; then it was: {before}";
     see_status(name) = "signalr-rekey status {name}";
     see_doctor(name) = "signalr-rekey doctor {name}";
     approve(name) = "Look at what it would do: signalr-rekey plan {name}; then: signalr-rekey approve {name}";

@@ -20,7 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use self::dictionary::Dictionary;
 pub(super) use self::dictionary::{list_dictionary, secret_parts, update_dictionary};
 pub(super) use self::references::{References, Resolved, read_references};
-pub use self::sites::{ReferenceIdentity, Site, UpdateStrategy};
+pub use self::sites::{Authentication, ReferenceIdentity, Site, UpdateStrategy};
 
 pub(in crate::azure) use self::readers::{by_reference, by_themselves};
 pub(super) use self::shown::add;

@@ -19,6 +19,13 @@ sentences! {
     STOPPING = "stopping after the current step, to give the lease back; press again to stop at once";
     DOCTOR_ALL = "; --all shows what passed";
 
+    // `status --web`.
+    WEB_READY = "the status page is at this address, for a browser on this machine and for nobody who does not know it; reload it to \
+        look again, ctrl-c ends it";
+    WEB_NO_PORT = "the status page cannot be shown on this machine";
+    web_no_journal() = "the status page shows what runs of the deployed app have told, which is kept beside its journal, and that is out \
+        of reach. To share it: {NAME_THE_STORAGE}";
+
     // `unblock`.
     UNBLOCK_OTHER_RUN = "another run is at work, and nothing was cleared: repeat this command in two minutes";
     UNBLOCK_QUESTION = "Clear these, so that the next run retries at once?";
@@ -210,6 +217,7 @@ sentences! {
     // How faults call the parts of what the host sends.
     VALUE = "the value in Data";
     BODY = "the body of the request";
+    QUERY = "the query of the request";
     METHOD = "the method of the request";
 
     A_PANIC = "internal error: a panic (its message is not shown, as it may hold a key)";

@@ -32,6 +32,8 @@ const LIST_KEYS_WHY: &str = "no run can begin, and whether apps are cut off now 
 const REGENERATE_WHY: &str = "no key can be regenerated";
 const FOLLOW_WHY: &str = "a regeneration cannot be followed to its end";
 const LIST_WHY: &str = "what the app holds cannot be read, and no key is regenerated until it can";
+const RESOLVE_WHY: &str =
+    "which version of a secret the app was given cannot be read, and no key is regenerated until it can";
 const WRITE_WHY: &str =
     "the app cannot be given a new key, and stays cut off when its own is regenerated from outside";
 
@@ -139,8 +141,14 @@ fn changing(kind: ServiceType) -> [Need; 2] {
     ]
 }
 
-/// The actions on a configured app. Reading and writing either section is one action each.
-pub(super) fn of_app(id: &AppId, facts: &AppFacts, caller: &Caller) -> Vec<Finding> {
+/// The actions on a configured app. Reading and writing either section is one action each; of one with references to secrets,
+/// `resolving` tells how it went to read what the platform has made of them.
+pub(super) fn of_app(
+    id: &AppId,
+    facts: &AppFacts,
+    resolving: Option<Resolving>,
+    caller: &Caller,
+) -> Vec<Finding> {
     let Some(permissions) = facts.permissions.as_ref().filter(|_| !facts.settings.is_gone()) else {
         return Vec::new();
     };
@@ -149,9 +157,40 @@ pub(super) fn of_app(id: &AppId, facts: &AppFacts, caller: &Caller) -> Vec<Findi
     let mut findings: Vec<Finding> = scope.untold().into_iter().collect();
     let read = of_places(id, Place::reading, LIST_WHY);
     findings.extend(read.into_iter().map(|need| scope.judge(need, Tried::of(facts.settings.error()))));
+    if let Some(resolving) = resolving {
+        let resolve = of_places(id, Place::resolving, RESOLVE_WHY);
+        findings.extend(resolve.into_iter().map(|need| scope.judge(need, resolving.tried(&need))));
+    }
     let write = of_places(id, Place::writing, WRITE_WHY);
     findings.extend(write.into_iter().map(|need| scope.judge(need, Tried::Never)));
     findings
+}
+
+/// What came of reading what the platform has made of the references of an app.
+pub(super) struct Resolving {
+    /// Whether the service was checked as a run does.
+    pub(super) checked: bool,
+    /// What could not be read of the app.
+    pub(super) refused: Vec<Refusal>,
+}
+
+impl Resolving {
+    fn tried(&self, need: &Need) -> Tried {
+        let action = need.operation.actions.first().copied();
+        let of_it = |one: &&Refusal| one.kind == ArmErrorKind::Forbidden && one.action == action;
+        match self.refused.iter().find(of_it) {
+            Some(refusal) => Tried::Refused(refusal.told.clone()),
+            None if self.checked && self.refused.is_empty() => Tried::Done,
+            None => Tried::Failed,
+        }
+    }
+}
+
+/// The role that lacks where something of an app may not be read.
+pub(super) fn role_of_app(id: &AppId, refused: &[Refusal], caller: &Caller) -> Option<String> {
+    let mut forbidden = refused.iter().filter(|one| one.kind == ArmErrorKind::Forbidden);
+    let (lacks, role) = (forbidden.find_map(|one| one.action)?, Role::of_app());
+    fixes::role(caller, role.name, &role.with(lacks), &id.to_string())
 }
 
 /// What is needed of an app's places. Those that need the same action are judged once.
@@ -227,7 +266,8 @@ pub(super) fn of_write(right: &WriteRight, caller: &Caller) -> Finding {
             Finding::error(Check::Permission, subject, what, why).fixed_by(fix)
         }
         Told::Untold { why: untold, by_policies } => {
-            let what = format!("{action} was not tried, for that takes a write, and nobody tells: {untold}");
+            let what =
+                format!("{action} was not tried, for only a write needs it, and nobody tells: {untold}");
             let why =
                 format!("if it is not granted, {why}. See what is assigned, before a run has to find out");
             let fix =

@@ -16,7 +16,7 @@ use crate::azure::rbac::on_the_resource;
 use crate::azure::services::{KeyService, ServiceOperations};
 use crate::engine::check::Refusal;
 use crate::report::cause;
-use rekey_core::model::{AppId, ConsumerId, ServiceId, ServiceType};
+use rekey_core::model::{AppId, ConsumerId, ContainerAppKind, ServiceId, ServiceType};
 
 /// An operation that a run needs, and what comes of it if it is refused.
 #[derive(Clone, Copy)]
@@ -71,7 +71,8 @@ impl Tried {
     }
 }
 
-/// A role of one's own that holds no more than a run needs. Built-in ones allow far more.
+/// A role of one's own that holds no more than a run and the doctor need. Built-in ones allow far more. A name is always of the
+/// same actions, for Azure refuses a second role of a name in a tenant.
 struct Role {
     name: &'static str,
     actions: BTreeSet<&'static str>,
@@ -79,7 +80,10 @@ struct Role {
 
 impl Role {
     fn of_service(kind: ServiceType) -> Self {
-        Self { name: "signalr-rekey rotates keys", actions: on_the_resource(kind.operations().all()) }
+        let operations = kind.operations();
+        let read = operations.describe.actions.iter().copied();
+        let actions = on_the_resource(operations.all()).into_iter().chain(read).collect();
+        Self { name: "signalr-rekey rotates keys", actions }
     }
 
     fn of_app() -> Self {
@@ -89,6 +93,9 @@ impl Role {
     fn of_consumer(consumer: &ConsumerId) -> Self {
         let name = match consumer {
             ConsumerId::StaticWebApp(_) => "signalr-rekey repoints static web apps",
+            ConsumerId::ContainerApp(app) if app.kind() == ContainerAppKind::Job => {
+                "signalr-rekey repoints jobs"
+            }
             _ => "signalr-rekey repoints container apps",
         };
         Self { name, actions: on_the_resource(AnyPlace::operations_on(consumer)) }

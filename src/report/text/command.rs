@@ -182,6 +182,8 @@ sentences! {
     INIT_NOTHING_FOUND = "no app that could be read holds a connection string of a service, so nothing was written";
     INIT_SLOTS_MISSING = "the slots of some apps could not be listed, so the file does not name them: see above, and add \
         those that hold a key, or run init as somebody who may read them";
+    INIT_STORES_MISSING = "not everything in the vaults and stores that were named could be read: see above, and add what holds \
+        a key, or run init as somebody who may read it";
     init_written(path) = "{path} is written: review it, then run `doctor`";
     init_written_and_another_read(path, read) = "{path} is written: review it. Other commands read another file here, \
         {read}: REKEY_CONFIG, --config or the folder of the app says so. To use the new one: --config {path}";

@@ -126,6 +126,20 @@ fn against_the_embedded_azure_nothing_of_that_is_asked() {
         assert!(told.contains("is not known here"), "{arguments:?}: {told}");
         assert!(!text(&done.stdout).contains("no run has recorded anything"), "{}", text(&done.stdout));
     }
+    // What would end with the process is not said to be on record.
+    for arguments in [
+        &["pause", "--until", "2h", "--why", "x", "--by", "ada"][..],
+        &["resume", "--by", "ada"],
+        &["unblock", "sr-demo", "--yes"],
+        &["acknowledge", "sr-demo", "gateway", "--by", "ada", "--yes"],
+        &["approve", "sr-demo", "--by", "ada", "--yes"],
+    ] {
+        let done = azure.command(arguments).stdin(Stdio::null()).output().unwrap();
+        let (code, told) = (done.status.code(), text(&done.stderr));
+        assert_eq!(code, Some(2), "{arguments:?}: {told}");
+        assert!(told.contains("REKEY_STATE=memory") && told.contains("nothing was done"), "{told}");
+        assert_eq!(text(&done.stdout), "", "{arguments:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ sentences! {
     NOT_A_TERMINAL = "not a terminal: pass --yes to confirm. Nothing was done";
     OWN_MEMORY = "the journal is in the memory of this process alone (REKEY_STATE=memory): what other processes did, \
         rotations included, is not known here. A shared journal needs a storage, such as Azurite";
+    NOT_IN_OWN_MEMORY = "the journal is in the memory of this process alone (REKEY_STATE=memory), so what is recorded would end \
+        with this command; nothing was done. A shared journal needs a storage, such as Azurite";
     without_the_journal() = "warning: this is without the journal of the deployed app, as if every key were seen for the \
         first time. To share it: {NAME_THE_STORAGE}";
     not_configured(name, file, known) = "{name:?} is not configured; {file} has: {known}";

@@ -59,12 +59,14 @@ sentences! {
     acknowledge_stands(name, decision) = "as it stands, {name}: {decision}";
     acknowledge_to_record(says) = "to be recorded: {says}";
     acknowledge_not_known(name, service, file, known) = "{name:?} is nobody whose word counts for {service}: it is neither among its \
-        reporters and manual consumers in {file}, nor a secret that readers may read unseen; there is: {known}. Nothing was done";
+        reporters and manual consumers in {file}, nor a secret or key-value that readers may read unseen; there is: {known}. Nothing was done";
     acknowledge_which_key(who) = "which key does {who} hold? Consumers hold both keys, or none: pass --key Primary or --key \
         Secondary. Nothing was done";
     acknowledge_known(who, key_type) = "nothing to acknowledge: it is on record that {who} holds the {key_type} key; pass --key if \
         it holds the other";
     acknowledge_no_wait(consumer) = "nothing to acknowledge: no key is waiting for readers of {consumer}, or both are: pass --key then";
+    acknowledge_left_known(consumer, key_type, by, at) = "nothing to acknowledge: it is on record since {at} that whoever reads \
+        {consumer} has left the {key_type} key, as {by} said";
     acknowledge_holds(by, who, key_type, key) = "{by} says: {who} holds the {key_type} key ({key}) now, and no other";
     acknowledge_left(by, consumer, key_type, key) = "{by} says: whoever reads {consumer} has left the {key_type} key ({key})";
     acknowledged(name) = "{name}: recorded; the next run goes by it";

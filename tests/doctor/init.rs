@@ -286,7 +286,7 @@ async fn secrets_and_key_values_that_no_app_refers_to_are_found_where_they_are_k
     assert!(found.lacks().is_some(), "{found:?}");
     let text = write(&found).unwrap();
     assert!(text.contains("  # it could not be read, and is named so that it blocks"), "{text}");
-    let named = read(&text).instances[0].vault_secrets.iter().map(|one| one.id.name().to_owned());
-    let named: Vec<String> = named.collect();
-    assert!(named.contains(&"partner".to_owned()) && !named.contains(&"followed".to_owned()), "{text}");
+    let config = read(&text);
+    let named: Vec<&str> = config.instances[0].vault_secrets.iter().map(|one| one.id.name()).collect();
+    assert!(named.contains(&"partner") && !named.contains(&"followed"), "{text}");
 }

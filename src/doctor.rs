@@ -181,7 +181,7 @@ fn judge(
         findings.extend(unconfigured_apps::strangers(instance));
     }
     for (id, app) in facts.configured() {
-        findings.extend(permission::of_app(id, app, caller));
+        findings.extend(permission::of_app(id, app, facts.resolving(id, app), caller));
         findings.extend(own(config, id));
     }
     findings.extend(facts.writes.iter().map(|right| permission::of_write(right, caller)));

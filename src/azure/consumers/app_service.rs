@@ -61,6 +61,11 @@ impl Place {
         dictionary::update_operation(&self.app, self.section)
     }
 
+    /// By which of them it is read what the platform has made of its references.
+    pub(crate) fn resolving(&self) -> Operation {
+        references::OPERATIONS[dictionary::index(&self.app, self.section)]
+    }
+
     /// Those of whose entries some were named, or both.
     pub(crate) fn of(app: &AppConfig) -> Vec<Self> {
         let by_value = is_by_value(app);

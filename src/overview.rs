@@ -431,6 +431,7 @@ impl Condition {
 const fn of_wait(reason: &WaitFor) -> (State, &'static str) {
     match reason {
         WaitFor::Grace(_) => (State::Rotating, "Grace"),
+        WaitFor::Readers { .. } => (State::Rotating, "Readers"),
         WaitFor::Operation(_) => (State::Rotating, "Regenerating"),
         WaitFor::LostOperation(_) => (State::Rotating, "OperationLost"),
         WaitFor::Acceptance(_) => (State::Rotating, "NotAcceptedYet"),

@@ -71,7 +71,7 @@ impl Stores {
             match app_configuration::list(arm, store).await {
                 Ok(found) => key_values.extend(found),
                 Err(error) => {
-                    unlisted.push((format!("a key-value of the store {store}"), cause::told(&error)))
+                    unlisted.push((format!("a key-value of the store {store}"), cause::told(&error)));
                 }
             }
         }

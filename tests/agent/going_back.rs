@@ -131,6 +131,7 @@ async fn a_reload_command_that_does_not_end_is_stopped() {
     assert!(begun.elapsed().as_secs() < 60);
     assert_eq!(read(&path), string(&old));
     fs::remove_file(machine.path("slow")).unwrap();
+    machine.rests();
     let ran = machine.once().await;
     assert_eq!(ran.code, Some(0), "{}", ran.said);
     assert_eq!(read(&path), string(&machine.wanted()));

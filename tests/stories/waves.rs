@@ -11,7 +11,7 @@ use url::Url;
 
 use super::common::{HOUR, MINUTE, Story, count};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
-use rekey_core::intent::Intent;
+use rekey_core::intent::{Cause, Intent};
 use rekey_core::journal::{AfterGate, Event, Gate};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{BlockedBy, Decision, WaitFor};
@@ -215,4 +215,48 @@ async fn a_window_that_closes_between_two_waves_leaves_the_next_to_the_window_af
     let next = from + TimeDelta::days(1);
     assert!(sites.iter().all(|at| next <= *at && *at < next + TimeDelta::minutes(30)), "{sites:?}");
     assert_eq!((all_hold(&story), story.refused()), (SECONDARY, 0));
+}
+
+/// Which app is ill, and for what, says nothing about the key that it is given in the place of an invalid one.
+#[tokio::test]
+async fn an_app_that_is_not_well_is_repaired_at_once_and_is_not_moved_back() {
+    let mut story = in_waves().await;
+    let well = Arc::new(AtomicBool::new(true));
+    let is_well = Arc::clone(&well);
+    ask(&mut story, "chat-web", health(move || is_well.load(Ordering::SeqCst)).await);
+    let reports = story.watch(7 * HOUR).await;
+    assert!(settled(&reports) && all_hold(&story) == SECONDARY, "{reports:#?}");
+    well.store(false, Ordering::SeqCst);
+    story.force("sr-demo", &[SECONDARY]).unwrap();
+    story.clock.advance(2 * MINUTE);
+    let reports = story.repair().await;
+    assert!(reports.iter().all(|report| !report.ending.is_failure()), "{reports:#?}");
+    assert_eq!(all_hold(&story), PRIMARY);
+    let reports = story.watch(4 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(all_hold(&story), PRIMARY);
+    let gates = |event: &Event| matches!(event, Event::GateFailed { .. } | Event::WaveHeldBack { .. });
+    assert_eq!(count(&story.journal().await, gates), 0);
+}
+
+/// After compromised keys a gate tells what it finds, and nobody gets such a key back.
+#[tokio::test]
+async fn after_compromised_keys_a_gate_that_fails_is_told_and_rolls_nobody_back() {
+    let mut story = in_waves().await;
+    ask(&mut story, "chat-web", health(|| false).await);
+    let mut reports = story.run(Intent::rotation(Cause::Compromised, None), MINUTE).await;
+    reports.extend(story.watch(4 * HOUR).await);
+    assert!(settled(&reports[reports.len() - 1..]), "{reports:#?}");
+    assert_eq!(all_hold(&story), SECONDARY);
+    let journal = story.journal().await;
+    let failed = journal.history().find_map(|entry| match &entry.event {
+        Event::GateFailed { detail, then, .. } => Some((detail.clone(), *then)),
+        _ => None,
+    });
+    let (detail, then) = failed.expect("it is told");
+    assert!(detail.contains("chat-web") && detail.contains("503"), "{detail}");
+    assert_eq!(then, AfterGate::Report);
+    let moved = |event: &Event| matches!(event, Event::Repointed { repaired: false, .. });
+    assert_eq!(count(&journal, moved), 1, "all at once, and nobody back");
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "both keys that were compromised are dead");
 }

@@ -576,6 +576,7 @@ impl Stage {
         let (store, clock) = self.intercepted();
         let worker = story.worker(&self.proxy.base, Arc::clone(&store), Arc::clone(&clock));
         let reported = report(story, MACHINES[0]);
+        self.interceptor.turns();
         let says = async {
             worker.take_report(&reported, story.clock.now() + TimeDelta::seconds(25)).await.is_ok()
                 && acknowledge(store, clock, &report(story, MACHINES[1])).await.is_ok()
@@ -599,6 +600,7 @@ impl Stage {
     async fn pass(&self, intent: Intent) -> Option<Vec<RunReport>> {
         let (store, clock) = self.intercepted();
         let worker = self.story.worker(&self.proxy.base, store, clock);
+        self.interceptor.turns();
         let is_notice = intent.is_notice();
         let time = if is_notice { Duration::from_secs(25) } else { 9 * MINUTE };
         let order = self.story.order(intent, time);

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use url::Url;
 
 use super::common::{HOUR, MINUTE, Story, count};
@@ -20,23 +18,9 @@ use signalr_rekey::report::{Ending, RunReport};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A server that says how an app is, for as long as the test runs.
+/// A server that says how an app is.
 async fn health(is_well: impl Fn() -> bool + Send + Sync + 'static) -> Url {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/health?code=hidden", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let Ok((mut stream, _)) = listener.accept().await else { return };
-            let mut asked = vec![0; 4096];
-            let read = stream.read(&mut asked).await.unwrap_or_default();
-            let asked = String::from_utf8_lossy(&asked[..read]).to_lowercase();
-            assert!(!asked.contains("authorization"), "no token goes to an app: {asked}");
-            let status = if is_well() { "200 OK" } else { "503 Service Unavailable" };
-            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-    });
-    url.parse().unwrap()
+    super::common::health::health(is_well).await.0
 }
 
 /// The default world, in the waves that it has where nothing is said.

@@ -65,6 +65,7 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     }
     findings.extend(settings::durations_of_apps(&facts, environment, own.as_ref()));
     findings.extend(service::probes(rekey, &facts).await);
+    findings.extend(waves::health(rekey, &facts).await);
     Report { looked: facts.looked(), ..Report::new(findings) }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rekey_core::model::KeyType;
 use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
 use signalr_rekey::config::{Cloud, Config, Environment, Faults, StateConfig, load, load_from};
 use url::Url;
@@ -174,6 +175,7 @@ restarts_at_once = 3
 gate_after = "90s"
 settle_within = "10m"
 on_unhealthy = "stop"
+home = "Primary"
 watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
@@ -207,6 +209,7 @@ verify = "data-plane"
         gate_after: Duration::from_secs(90),
         settle_within: Duration::from_secs(600),
         on_unhealthy: OnUnhealthy::Stop,
+        home: Some(KeyType::Primary),
         waves: BTreeMap::new(),
         watched: BTreeSet::new(),
     };
@@ -727,7 +730,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, approval, spread, pause_between_waves, restarts_at_once, gate_after, settle_within, on_unhealthy, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, approval, spread, pause_between_waves, restarts_at_once, gate_after, settle_within, on_unhealthy, home, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 

@@ -21,6 +21,7 @@ use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::External;
+use rekey_core::policy::ApprovalPolicy;
 use rekey_core::time::delta;
 use serde_json::Value;
 use signalr_rekey::clock::Clock;
@@ -224,12 +225,8 @@ async fn what_a_person_has_to_change_is_asked_for() {
     told.rekey = told.story.rekey();
     told.tick().await;
     assert_eq!(told.hook.kinds(), ["SignalRRekey.Blocked"], "nobody has said which key it holds");
-    let (store, clock) = (told.story.store.clone(), told.story.clock.clone());
-    let id = &told.story.config.instances[0].id;
-    let mut lease = Lease::acquire(store, clock, id, "a person").await.unwrap();
     let fingerprint = told.story.key("sr-demo", KeyType::Primary).fingerprint();
-    lease.record(Event::Acknowledged { consumer, fingerprint, by: "ada".into() }).unwrap();
-    lease.release().await.unwrap();
+    say(&told, Event::Acknowledged { consumer, fingerprint, by: "ada".into() }).await;
     told.hook.told.lock().unwrap().clear();
 
     told.watch(6 * HOUR).await;
@@ -252,6 +249,44 @@ async fn what_a_person_has_to_change_is_asked_for() {
     told.watch(24 * HOUR).await;
     let (kind, text) = told.hook.told().pop().unwrap();
     assert!(kind == "SignalRRekey.Blocked" && text.contains("late: ") && text.contains("gateway"), "{text}");
+}
+
+/// Puts a person's word on record, as the commands do.
+async fn say(told: &Told, event: Event) {
+    let (store, clock) = (told.story.store.clone(), told.story.clock.clone());
+    let id = &told.story.config.instances[0].id;
+    let mut lease = Lease::acquire(store, clock, id, "a person").await.unwrap();
+    lease.record(event).unwrap();
+    lease.release().await.unwrap();
+}
+
+/// A pause is told where a rotation is due, and then the approval that it waits for, with what it would do; and no key.
+#[tokio::test]
+async fn a_pause_and_a_missing_approval_of_a_due_rotation_are_told() {
+    let mut told = Told::new().await;
+    told.story.config.instances[0].policy.approval = ApprovalPolicy::Required;
+    told.rekey = told.story.rekey();
+    let until = told.story.clock.now() + delta(12 * HOUR);
+    say(&told, Event::Paused { until, by: "ada".into(), why: "an audit".into() }).await;
+    told.watch(4 * HOUR).await;
+    let [(kind, text)] = &told.hook.told()[..] else { panic!("{:?}", told.hook.told()) };
+    assert_eq!(kind, "SignalRRekey.Paused", "once, and nobody is asked meanwhile");
+    assert!(text.contains("ada") && text.contains("an audit"), "{text}");
+    told.hook.told.lock().unwrap().clear();
+
+    say(&told, Event::Resumed { by: "ada".into() }).await;
+    told.watch(HOUR).await;
+    assert_eq!(told.hook.kinds(), ["SignalRRekey.ApprovalRequested"], "once in six hours");
+    let (_, body) = told.hook.told.lock().unwrap()[0].clone();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let approval = &body["approval"];
+    let in_use = told.story.key("sr-demo", KeyType::Primary).fingerprint();
+    assert_eq!((&approval["key"], &approval["keyType"]), (&in_use.to_string().into(), &"Primary".into()));
+    assert_eq!(approval["restarts"].as_array().unwrap().len(), 3, "{body}");
+    let would_do = approval["wouldDo"].to_string();
+    assert!(would_do.contains("regenerate the Secondary key") && would_do.contains("chat-web"), "{body}");
+    assert!(!body.to_string().contains(KEY_MARK), "{body}");
+    assert_eq!(all_hold(&told.story), KeyType::Primary);
 }
 
 #[tokio::test]

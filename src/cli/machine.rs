@@ -231,6 +231,9 @@ impl HeldBy {
             },
             Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. }
             | Decision::Blocked(plan::BlockedBy::NotApproved(due)) => approval(due),
+            Decision::Waiting { reason: WaitFor::Home { held, .. }, until } => {
+                return Self::of(&Decision::Waiting { reason: (**held).clone(), until: *until });
+            }
             Decision::Blocked(plan::BlockedBy::NeverOpens { opens }) => of("window", *opens),
             Decision::Waiting { reason: WaitFor::Gate(_), until } => of("gate", Some(*until)),
             Decision::Waiting { reason: WaitFor::BetweenWaves(_), until } => of("betweenWaves", Some(*until)),

@@ -11,7 +11,7 @@ use super::environment::Reader;
 use super::fault::{Origin, Report, Sourced};
 use super::values::{AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, spoken};
 use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window};
-use rekey_core::model::ServiceId;
+use rekey_core::model::{KeyType, ServiceId};
 use rekey_core::plan;
 use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
 
@@ -106,6 +106,7 @@ policy_settings! {
     gate_after: Duration = OrZero(Lasting("1m")), None;
     settle_within: Duration = Lasting("5m"), None;
     on_unhealthy: OnUnhealthy = OneOf(&ON_UNHEALTHY), None;
+    home: Option<KeyType> = OneOf(&HOME), None;
 }
 
 /// When working apps may be moved.
@@ -154,6 +155,10 @@ const ON_UNHEALTHY: [(&str, OnUnhealthy); 2] =
 /// What `approval` may be.
 const APPROVAL: [(&str, ApprovalPolicy); 2] =
     [("none", ApprovalPolicy::None), ("required", ApprovalPolicy::Required)];
+
+/// What `home` may be.
+const HOME: [(&str, Option<KeyType>); 3] =
+    [("none", None), ("Primary", Some(KeyType::Primary)), ("Secondary", Some(KeyType::Secondary))];
 
 /// What `first_rotation` may be.
 const FIRST_ROTATION: [(&str, FirstRotation); 2] =

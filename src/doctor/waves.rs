@@ -1,8 +1,18 @@
-//! Consumers that can only be moved together, and are configured to be in different waves: only Azure shows who reads what.
+//! What would hold a wave back: consumers that can only be moved together, and are configured to be in different waves, for
+//! only Azure shows who reads what; and a `health` that does not answer with success.
 
-use super::collect::InstanceFacts;
+use futures::FutureExt;
+use url::Url;
+
+use super::collect::{Facts, InstanceFacts};
 use super::finding::{Check, Finding};
+use super::fixes;
+use crate::azure::discovery::at_once;
+use crate::azure::http::{ask_health, shown};
+use crate::config::ServiceConfig;
+use crate::engine::Engine;
 use crate::report::text::InWords;
+use rekey_core::model::ConsumerId;
 use rekey_core::plan::{BlockedBy, WaveOrder};
 
 pub(super) fn check(instance: &InstanceFacts<'_>) -> Vec<Finding> {
@@ -14,4 +24,28 @@ pub(super) fn check(instance: &InstanceFacts<'_>) -> Vec<Finding> {
     let what = BlockedBy::WavesDiffer(differ).in_words();
     let why = "no app is moved to another key until then; who holds an invalid one is repaired all the same";
     vec![Finding::error(Check::Consumer, &instance.config.id, what, why).of(&instance.config.id)]
+}
+
+/// Asks each `health` once, as it is asked before its wave is moved.
+pub(super) async fn health(rekey: &Engine, facts: &Facts<'_>) -> Vec<Finding> {
+    let services = facts.instances.iter().map(|instance| instance.config);
+    let watched =
+        services.flat_map(|service| service.health.iter().map(move |(app, url)| (service, app, url)));
+    let asked = watched.map(|(service, app, url)| {
+        ask_health(&rekey.http, url).map(move |answer| answered(service, app, url, answer)).boxed()
+    });
+    at_once(asked).await
+}
+
+fn answered(service: &ServiceConfig, app: &ConsumerId, url: &Url, answer: Result<(), String>) -> Finding {
+    let (id, shown) = (&service.id, shown(url));
+    let Err(why) = answer else {
+        return Finding::ok(Check::Consumer, app, format!("its health, {shown}, answers with success"))
+            .of(id);
+    };
+    let what = format!("its health, {shown}, does not answer with success: {why}");
+    let held = "its wave is held back: before a rotation moves it, it has to answer three times in a row. Repair the app, or let \
+                signalr-rekey reach the address. Who holds an invalid key is repaired all the same";
+    let fix = fixes::in_file(id, "correct or take out this health in");
+    Finding::error(Check::Consumer, app, what, held).of(id).fixed_by(fix)
 }

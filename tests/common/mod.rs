@@ -6,6 +6,7 @@
 pub mod azurite;
 pub mod counting;
 pub mod fleet;
+pub mod health;
 pub mod hooked;
 pub mod journals;
 pub mod log;

@@ -14,6 +14,7 @@ mod instances;
 mod permissions;
 mod program;
 mod reporters;
+mod waves;
 mod windows;
 
 use common::{KEY_MARK, Story};

@@ -92,6 +92,7 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::Pause(Pause { at: now(), until: now(), by: "ada".into(), why: "an audit".into() }),
         WaitFor::Approval { due: due(), expired: None },
         WaitFor::Approval { due: due(), expired: Some(now()) },
+        WaitFor::Home { home: PRIMARY, held: Box::new(WaitFor::Window) },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
@@ -110,6 +111,7 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::BetweenWaves(_)
             | WaitFor::Pause(_)
             | WaitFor::Approval { .. }
+            | WaitFor::Home { .. }
             | WaitFor::External { .. } => {}
         }
     }

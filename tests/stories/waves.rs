@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use url::Url;
 
 use super::common::{HOUR, MINUTE, Story, count};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
-use rekey_core::intent::Intent;
+use rekey_core::intent::{Cause, Intent};
 use rekey_core::journal::{AfterGate, Event, Gate};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{BlockedBy, Decision, WaitFor};
@@ -20,23 +18,9 @@ use signalr_rekey::report::{Ending, RunReport};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A server that says how an app is, for as long as the test runs.
+/// A server that says how an app is.
 async fn health(is_well: impl Fn() -> bool + Send + Sync + 'static) -> Url {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/health?code=hidden", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let Ok((mut stream, _)) = listener.accept().await else { return };
-            let mut asked = vec![0; 4096];
-            let read = stream.read(&mut asked).await.unwrap_or_default();
-            let asked = String::from_utf8_lossy(&asked[..read]).to_lowercase();
-            assert!(!asked.contains("authorization"), "no token goes to an app: {asked}");
-            let status = if is_well() { "200 OK" } else { "503 Service Unavailable" };
-            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-    });
-    url.parse().unwrap()
+    super::common::health::health(is_well).await.0
 }
 
 /// The default world, in the waves that it has where nothing is said.
@@ -287,4 +271,58 @@ async fn a_window_that_closes_between_two_waves_leaves_the_next_to_the_window_af
     let next = from + TimeDelta::days(1);
     assert!(sites.iter().all(|at| next <= *at && *at < next + TimeDelta::minutes(30)), "{sites:?}");
     assert_eq!((all_hold(&story), story.refused()), (SECONDARY, 0));
+}
+
+/// Which app is ill, and for what, says nothing about the key that it is given in the place of an invalid one.
+#[tokio::test]
+async fn an_app_that_is_not_well_is_repaired_at_once_and_is_not_moved_back() {
+    let mut story = in_waves().await;
+    let well = Arc::new(AtomicBool::new(true));
+    let is_well = Arc::clone(&well);
+    ask(&mut story, "chat-web", health(move || is_well.load(Ordering::SeqCst)).await);
+    let reports = story.watch(7 * HOUR).await;
+    assert!(settled(&reports) && all_hold(&story) == SECONDARY, "{reports:#?}");
+    well.store(false, Ordering::SeqCst);
+    story.force("sr-demo", &[SECONDARY]).unwrap();
+    story.clock.advance(2 * MINUTE);
+    let reports = story.repair().await;
+    assert!(reports.iter().all(|report| !report.ending.is_failure()), "{reports:#?}");
+    assert_eq!(all_hold(&story), PRIMARY);
+    let reports = story.watch(4 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(all_hold(&story), PRIMARY);
+    let gates = |event: &Event| matches!(event, Event::GateFailed { .. } | Event::WaveHeldBack { .. });
+    assert_eq!(count(&story.journal().await, gates), 0);
+}
+
+/// After compromised keys a gate tells what it finds, and nobody gets such a key back.
+#[tokio::test]
+async fn after_compromised_keys_a_gate_that_fails_is_told_and_rolls_nobody_back() {
+    let mut story = in_waves().await;
+    let well = Arc::new(AtomicBool::new(true));
+    let is_well = Arc::clone(&well);
+    ask(&mut story, "chat-web", health(move || is_well.load(Ordering::SeqCst)).await);
+    let reports = story.watch(7 * HOUR).await;
+    assert!(settled(&reports) && all_hold(&story) == SECONDARY, "{reports:#?}");
+    let (before, regenerated) = (story.journal().await, story.requests("SignalR_RegenerateKey"));
+    well.store(false, Ordering::SeqCst);
+    story.run(Intent::rotation(Cause::Compromised, None), MINUTE).await;
+    let reports = story.watch(4 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(all_hold(&story), PRIMARY);
+    let journal = story.journal().await;
+    let failed = journal.history().find_map(|entry| match &entry.event {
+        Event::GateFailed { detail, then, .. } => Some((detail.clone(), *then)),
+        _ => None,
+    });
+    let (detail, then) = failed.expect("it is told");
+    assert!(detail.contains("chat-web") && detail.contains("503"), "{detail}");
+    assert_eq!(then, AfterGate::Report);
+    let moved = |event: &Event| matches!(event, Event::Repointed { repaired: false, .. });
+    assert_eq!(count(&journal, moved), count(&before, moved) + 1, "all at once, and nobody back");
+    assert_eq!(
+        story.requests("SignalR_RegenerateKey"),
+        regenerated + 2,
+        "both keys that were compromised are dead"
+    );
 }

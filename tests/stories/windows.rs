@@ -123,3 +123,32 @@ async fn a_rotation_that_is_asked_for_waits_for_the_window_too() {
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(all_hold(&story), SECONDARY);
 }
+
+/// The way home is a second move of everybody, in the next window; and then the key of the way dies too.
+#[tokio::test]
+async fn a_rotation_ends_at_home_with_both_keys_new_and_nobody_is_cut_off() {
+    let (mut story, from) = story_with_window(TimeDelta::hours(8), TimeDelta::hours(1)).await;
+    story.config.instances[0].policy.home = Some(KeyType::Primary);
+    let reports = story.watch(14 * HOUR).await;
+    let waits = WaitFor::Home { home: KeyType::Primary, held: Box::new(WaitFor::Window) };
+    assert!(waits_for(&reports, &waits), "{reports:#?}");
+    assert_eq!(all_hold(&story), SECONDARY);
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(all_hold(&story), PRIMARY);
+    assert_eq!(
+        story.requests("SignalR_RegenerateKey"),
+        3,
+        "secondary, primary, and the secondary that they left"
+    );
+    let requests = story.sim.requests();
+    let writes: Vec<_> =
+        requests.iter().filter(|one| one.operation.starts_with("WebApps_UpdateApplication")).collect();
+    assert_eq!(writes.len(), 6, "each app twice");
+    let within = |at: DateTime<Utc>, day: TimeDelta| {
+        from + day - TimeDelta::minutes(1) <= at && at < from + day + TimeDelta::hours(1)
+    };
+    assert!(writes[..3].iter().all(|one| within(one.at, TimeDelta::zero())), "{writes:#?}");
+    assert!(writes[3..].iter().all(|one| within(one.at, TimeDelta::days(1))), "{writes:#?}");
+    assert_eq!(story.refused(), 0);
+}

@@ -50,6 +50,7 @@ use crate::time::delta;
 ///    Rules 3, 4 and 6 move consumers that work, and wait for the end of a pause, for an approval where one is required, and
 ///    for a window, unless the keys are compromised or a regeneration is announced for a time before that. Of those whom rules
 ///    3 and 4 move, a step moves the first wave alone;
+///    Not due, but elsewhere than at home, where a newer key of ours is: rules 5, 4 and 3 as if it were, without an approval;
 /// 7. the standby key was left under our watch, or was reported as compromised, and its grace is over: regenerate it, so that
 ///    it dies;
 /// 8. otherwise settled, if everything was seen. Where something stays out of sight it is blocked, whatever there is to
@@ -98,11 +99,11 @@ impl View<'_> {
         let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
         match held.collect::<Vec<_>>()[..] {
             [] => self.end_compromised().unwrap_or(Decision::Settled { next: None }),
-            [active] => match self.due_since(active) {
+            [active] => match self.leaves_since(active) {
                 Some(since) => self.replace(active, since),
                 None => self.retire(active.other()).unwrap_or_else(|| self.settled()),
             },
-            _ if KeyType::ALL.into_iter().any(|key_type| self.due_since(key_type).is_some()) => {
+            _ if KeyType::ALL.into_iter().any(|key_type| self.leaves_since(key_type).is_some()) => {
                 self.in_waves(self.unless_held(self.unite()))
             }
             _ => self.settled(),
@@ -125,9 +126,9 @@ impl View<'_> {
         if rank(secondary) > rank(primary) { secondary } else { primary }
     }
 
-    fn replace(&self, active: KeyType, due_since: DateTime<Utc>) -> Decision {
+    fn replace(&self, active: KeyType, since: DateTime<Utc>) -> Decision {
         let standby = active.other();
-        if self.is_fresh(standby, due_since) {
+        if self.is_fresh(standby, since) {
             self.verify(standby).unwrap_or_else(|| self.in_waves(self.unless_held(self.move_to(standby))))
         } else {
             let decision = self.regenerate(standby, self.released(standby));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::calendar::{Calendar, Freeze, Window};
-use crate::model::ConsumerId;
+use crate::model::{ConsumerId, KeyType};
 
 /// How carefully the keys of a service are rotated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Policy {
     pub on_unhealthy: OnUnhealthy,
     /// In which wave consumers are moved that do not have the wave of their kind.
     pub waves: BTreeMap<ConsumerId, u32>,
+    /// The key on which a rotation ends; on either, if it is none.
+    pub home: Option<KeyType>,
     /// The consumers that have a URL which tells how they are.
     pub watched: BTreeSet<ConsumerId>,
 }
@@ -94,6 +96,7 @@ impl Default for Policy {
             settle_within: Duration::from_secs(5 * 60),
             on_unhealthy: OnUnhealthy::RollBack,
             waves: BTreeMap::new(),
+            home: None,
             watched: BTreeSet::new(),
         }
     }

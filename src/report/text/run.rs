@@ -96,6 +96,8 @@ words! {
         Self::Pause(Pause { at, by, why, .. }) =>
             "rotations are paused since {}, as {by} said: {why}. Stale apps are repaired all the same; signalr-rekey resume ends \
             the pause", readable(*at);
+        Self::Home { home, held } =>
+            "the rotation is done, and its apps return to the {home} key (home) when this is over: {}", held.in_words();
         Self::Approval { due: Due { key_type, key, .. }, expired } =>
             "the rotation that replaces the {key_type} key ({key}){}. signalr-rekey approve approves it, and so does an event \
             SignalRRekey.RotationApproved with this key. Stale apps are repaired all the same", expired_at(*expired);
@@ -148,7 +150,7 @@ words! {
             "these can only be moved together and are in different waves: {}. Write the same wave with each of them, or with one \
             alone", listed(differ, "; ");
         Self::NeverOpens { opens } =>
-            "a rotation is due, and windows and freezes leave no time for it before the next would be (rotate_every): {}. Write \
+            "a rotation is due or under way, and windows and freezes leave no time for it before the next would be (rotate_every): {}. Write \
             a window, or end a freeze. Stale apps are repaired all the same", opens_at(*opens);
         Self::NotApproved(Due { key_type, key, since }) =>
             "the rotation that replaces the {key_type} key ({key}) is due since {}, and nobody has approved it until the next \

@@ -42,6 +42,11 @@ impl Announced {
     }
 }
 
+/// Whether a regeneration is announced that may still come.
+pub(super) fn is_open(journal: &Journal, now: DateTime<Utc>) -> bool {
+    journal.watches().iter().any(|watch| Announced::is_behind(watch) && now < watch.until)
+}
+
 /// The times ahead for which a regeneration is announced, as far as they are on record.
 pub(super) fn ahead(journal: &Journal, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let announced = journal.watches().iter().filter(|watch| Announced::is_behind(watch));

@@ -65,20 +65,30 @@ impl View<'_> {
         }
         let Some(due) = self.due() else { return decision };
         let held = if self.is_urgent(self.may_begin(&due)) { None } else { self.hold(&due) };
+        let held =
+            held.map(|held| if self.is_rotation(&due) { held } else { going_home(held, due.key_type) });
         match held {
             Some(held) if moves || is_for_approval(&held) => held,
             _ => decision,
         }
     }
 
-    /// The rotation that is due.
+    /// Whether that is a rotation, and not the way home at the end of one.
+    fn is_rotation(&self, due: &Due) -> bool {
+        self.due_since(due.key_type).is_some()
+    }
+
+    /// The rotation that is due, or whose consumers are to come home.
     pub(super) fn due(&self) -> Option<Due> {
         let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
         let newer = self.newer();
-        let due = held.filter(|key_type| self.due_since(*key_type).is_some());
+        let due = held.filter(|key_type| self.leaves_since(*key_type).is_some());
         let key_type = due.max_by_key(|key_type| *key_type == newer)?;
         let record = &self.keys[key_type];
-        let since = due_from(record, self.journal, self.policy);
+        let since = match self.due_since(key_type) {
+            Some(_) => due_from(record, self.journal, self.policy),
+            None => self.keys[key_type.other()].created,
+        };
         Some(Due { key_type, key: record.fingerprint.clone(), since })
     }
 
@@ -87,7 +97,7 @@ impl View<'_> {
         if let Some(pause) = self.journal.paused(self.now) {
             return Some(Decision::Waiting { reason: WaitFor::Pause(pause.clone()), until: pause.until });
         }
-        if self.is_to_be_asked() && self.approval(due).is_none() {
+        if self.is_to_be_asked(due) && self.approval(due).is_none() {
             let until = due.since + patience;
             if until <= self.now {
                 return Some(Decision::Blocked(BlockedBy::NotApproved(due.clone())));
@@ -115,7 +125,7 @@ impl View<'_> {
 
     /// When all that holds it back is over; nobody knows when a person approves it.
     fn may_begin(&self, due: &Due) -> Option<DateTime<Utc>> {
-        let waits = self.is_to_be_asked() && self.approval(due).is_none();
+        let waits = self.is_to_be_asked(due) && self.approval(due).is_none();
         let paused = self.journal.paused(self.now).map_or(self.now, |pause| pause.until);
         if waits { None } else { self.policy.calendar().opens(paused) }
     }
@@ -129,8 +139,9 @@ impl View<'_> {
                 .any(|at| begins.is_none_or(|begins| at <= begins))
     }
 
-    fn is_to_be_asked(&self) -> bool {
-        self.policy.approval == ApprovalPolicy::Required
+    /// Whoever approved a rotation approved its end as well.
+    fn is_to_be_asked(&self, due: &Due) -> bool {
+        self.policy.approval == ApprovalPolicy::Required && self.is_rotation(due)
     }
 
     /// The approval of a rotation, if it holds: it may begin, or has begun since. What was begun under one goes on to its end.
@@ -139,6 +150,15 @@ impl View<'_> {
         let standby = due.key_type.other();
         let begun = self.is_fresh(standby, approval.at);
         (self.now < approval.until || begun).then_some(approval)
+    }
+}
+
+fn going_home(held: Decision, left: KeyType) -> Decision {
+    match held {
+        Decision::Waiting { reason, until } => {
+            Decision::Waiting { reason: WaitFor::Home { home: left.other(), held: Box::new(reason) }, until }
+        }
+        other => other,
     }
 }
 
@@ -156,7 +176,7 @@ fn is_for_approval(held: &Decision) -> bool {
 pub fn asks(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Asks {
     let Some(keys) = journal.keys() else { return Asks::Nothing };
     let view = View { snapshot, journal, keys, policy, now };
-    match view.due().filter(|due| view.is_to_be_asked() && !view.is_urgent(view.may_begin(due))) {
+    match view.due().filter(|due| view.is_to_be_asked(due) && !view.is_urgent(view.may_begin(due))) {
         None => Asks::Nothing,
         Some(due) => match view.approval(&due).cloned() {
             Some(approval) => Asks::Given(due, approval),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Decision, Execution, Holding, Part, Step, Unseen, View};
+use super::{Decision, Execution, Holding, Part, Step, Unseen, View, announced};
 use crate::journal::{Event, Failures, Held, InFlight, Journal, KeyRecord, Origin};
 use crate::model::{Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
@@ -70,6 +70,25 @@ impl View<'_> {
         let by_age = Some(self.due_at(key_type)).filter(|due| *due <= self.now);
         let by_request = self.journal.requested().filter(|requested| created <= *requested);
         by_age.max(by_request)
+    }
+
+    /// The same, or that its consumers are to come home: since the key was made, for the other is newer.
+    pub(super) fn leaves_since(&self, key_type: KeyType) -> Option<DateTime<Utc>> {
+        let comes_home = self.comes_home(key_type).then_some(self.keys[key_type].created);
+        self.due_since(key_type).or(comes_home)
+    }
+
+    /// Whether the consumers of a key are to come home to the other, which we made after it. While a regeneration is announced
+    /// they stay where they are, and so they do where a notice has moved them away: nothing tells for how long the key that it
+    /// meant is in danger. The next rotation brings them home.
+    fn comes_home(&self, key_type: KeyType) -> bool {
+        let (left, home) = (&self.keys[key_type], key_type.other());
+        let near = |at: DateTime<Utc>| left.created < at + delta(self.policy.rotate_every);
+        let noticed = self.journal.noticed().filter(|at| self.journal.compromised() != Some(*at));
+        self.policy.home == Some(home)
+            && self.is_fresh(home, left.created)
+            && !noticed.is_some_and(near)
+            && !announced::is_open(self.journal, self.now)
     }
 
     /// Whether a standby key was made by us for the rotation that is due.

@@ -152,6 +152,8 @@ pub enum WaitFor {
         /// When an approval of it ended, under which it did not begin.
         expired: Option<DateTime<Utc>>,
     },
+    /// The same window, freeze or pause, where the rotation is done but for its end: consumers are to come home to this key.
+    Home { home: KeyType, held: Box<Self> },
     /// Those who hold this key and whom only others can change. All others have left it for the other key.
     External {
         key_type: KeyType,
@@ -164,7 +166,7 @@ pub enum WaitFor {
 impl WaitFor {
     /// Whether it is for what the operator said of when: nothing is under way, and nothing is wrong.
     pub const fn is_for_calendar(&self) -> bool {
-        matches!(self, Self::Window | Self::Freeze | Self::Pause(_))
+        matches!(self, Self::Window | Self::Freeze | Self::Pause(_) | Self::Home { .. })
     }
 }
 

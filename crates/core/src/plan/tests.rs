@@ -2,6 +2,7 @@
 
 mod external;
 mod held;
+mod home;
 mod properties;
 mod quiet;
 mod waves;

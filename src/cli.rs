@@ -27,6 +27,7 @@ pub mod simulate;
 mod standing;
 mod status;
 mod unblock;
+mod web;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ Exit codes: 0 done, 1 failed or blocked, 2 wrong command line or configuration, 
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid), OnAlert and OnReport (HTTP)
+    /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid), OnAlert, OnReport and Status (HTTP)
     Handler,
     /// Say what would be done to each service now, and why; change nothing
     Plan(plan::PlanArgs),

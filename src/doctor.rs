@@ -6,6 +6,7 @@
 //!
 //! Guarantee: no finding holds key material, a setting's value or a token.
 
+mod authentication;
 mod collect;
 mod configured_apps;
 mod containers;
@@ -59,6 +60,9 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let own = own_app(config, environment);
     let deployed_in = own.as_ref().filter(|_| circumstances.as_deployed);
     findings.extend(judge(config, &facts, &caller, deployed_in, rekey.clock.now()));
+    if let Some(own) = deployed_in {
+        findings.push(authentication::check(own, &arm.authentication(own).await));
+    }
     findings.extend(settings::durations_of_apps(&facts, environment, own.as_ref()));
     findings.extend(service::probes(rekey, &facts).await);
     Report { looked: facts.looked(), ..Report::new(findings) }
@@ -177,7 +181,7 @@ fn judge(
         findings.extend(unconfigured_apps::strangers(instance));
     }
     for (id, app) in facts.configured() {
-        findings.extend(permission::of_app(id, app, caller));
+        findings.extend(permission::of_app(id, app, facts.resolving(id, app), caller));
         findings.extend(own(config, id));
     }
     findings.extend(facts.writes.iter().map(|right| permission::of_write(right, caller)));

@@ -16,6 +16,7 @@ mod recent;
 mod reports;
 mod run;
 mod silence;
+mod status;
 mod steps;
 mod waits;
 mod watch;
@@ -39,6 +40,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
 use crate::engine::act::RewriteError;
 use crate::engine::check::{Check, Reader};
+use crate::overview::ServiceOverview;
 use crate::report::notify::Notifier;
 use crate::report::text::InWords;
 use crate::report::text::snapshot::stale;
@@ -73,6 +75,8 @@ pub struct Engine {
     pub in_use: Arc<InUse>,
     /// When services were last read in full.
     pub full_checks: Arc<FullChecks>,
+    /// What runs have told of their services, until it is kept.
+    pub overviews: Arc<Mutex<Vec<ServiceOverview>>>,
     /// Asks those at work to stop.
     pub stop: Stop,
     /// How many are at work.
@@ -123,6 +127,7 @@ impl Engine {
             fenced: Arc::default(),
             in_use: Arc::default(),
             full_checks: Arc::default(),
+            overviews: Arc::default(),
             stop: Stop::default(),
             at_work: AtWork::default(),
             store,

@@ -1,5 +1,5 @@
-//! The Functions host's side: it calls `POST /RotateKeys`, `POST /OnKeyNotice`, `POST /OnAlert` and `POST /OnReport` on
-//! loopback, we run a [`Runner`] and answer in time.
+//! The Functions host's side: it calls `POST /RotateKeys`, `POST /OnKeyNotice`, `POST /OnAlert`, `POST /OnReport`
+//! and `POST /Status` on loopback, we run a [`Runner`] and answer in time.
 //!
 //! Start at [`router`]. An invocation goes body → envelope → [`Trigger`] → [`Runner::run`] → reply.
 //!
@@ -19,6 +19,7 @@ mod body;
 mod envelope;
 mod reply;
 mod report;
+mod status;
 
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,7 @@ pub(crate) use body::Unread;
 pub(crate) use envelope::Fault;
 pub use envelope::Malformed;
 pub use report::KeyReport;
+pub use status::StatusAsked;
 
 /// Why we are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub enum Trigger {
     Events(Vec<Event>),
     /// `OnReport`: a consumer says which key it holds.
     Report(KeyReport),
+    /// `Status`: somebody wants to see how things stand.
+    Status(StatusAsked),
 }
 
 /// One call of the host.
@@ -104,8 +108,16 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     pub status: StatusCode,
+    pub content: Content,
+}
+
+/// What an answer by HTTP holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
     /// A JSON object.
-    pub body: Value,
+    Json(Value),
+    /// A page, with the headers that it is sent with.
+    Page { body: String, headers: Vec<(&'static str, String)> },
 }
 
 /// What became of one service that an invocation was about.
@@ -204,6 +216,7 @@ pub fn router_with(
         .route("/OnKeyNotice", post(on_key_notice))
         .route("/OnAlert", post(on_alert))
         .route("/OnReport", post(on_report))
+        .route("/Status", post(status))
         .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, words::NO_POST))
         .fallback(async || refuse(StatusCode::NOT_FOUND, words::NO_FUNCTION))
         .layer(CatchPanicLayer::custom(|payload: Box<dyn std::any::Any + Send>| {
@@ -330,6 +343,8 @@ pub enum Function {
     OnAlert,
     /// That of consumers which report the key that they hold.
     OnReport,
+    /// That of whoever looks how things stand.
+    Status,
 }
 
 impl Function {
@@ -339,18 +354,19 @@ impl Function {
             Self::OnKeyNotice => "OnKeyNotice",
             Self::OnAlert => "OnAlert",
             Self::OnReport => "OnReport",
+            Self::Status => "Status",
         }
     }
 
     /// Whether whoever calls it by HTTP is told by the output of the function.
     const fn is_called_by_http(self) -> bool {
-        matches!(self, Self::OnAlert | Self::OnReport)
+        matches!(self, Self::OnAlert | Self::OnReport | Self::Status)
     }
 
     const fn budget(self, budgets: &Budgets) -> Duration {
         match self {
             Self::RotateKeys => budgets.timer,
-            Self::OnKeyNotice | Self::OnAlert | Self::OnReport => budgets.notice,
+            Self::OnKeyNotice | Self::OnAlert | Self::OnReport | Self::Status => budgets.notice,
         }
     }
 
@@ -359,7 +375,7 @@ impl Function {
     const fn margin(self) -> Duration {
         match self {
             Self::RotateKeys => Duration::from_secs(20),
-            Self::OnKeyNotice | Self::OnAlert | Self::OnReport => Duration::from_secs(1),
+            Self::OnKeyNotice | Self::OnAlert | Self::OnReport | Self::Status => Duration::from_secs(1),
         }
     }
 
@@ -371,6 +387,7 @@ impl Function {
             Self::OnKeyNotice => envelope.events().map(Trigger::Events),
             Self::OnAlert => envelope.alert().map(Trigger::Events),
             Self::OnReport => KeyReport::read(&envelope.report()?).map(Trigger::Report),
+            Self::Status => envelope.query().and_then(StatusAsked::read).map(Trigger::Status),
         }
     }
 }
@@ -385,6 +402,10 @@ async fn on_key_notice(State(host): State<Arc<Host>>, headers: HeaderMap, body: 
 
 async fn on_alert(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> Response {
     host.invoke(Function::OnAlert, &headers, body).await
+}
+
+async fn status(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> Response {
+    host.invoke(Function::Status, &headers, body).await
 }
 
 async fn on_report(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> Response {
@@ -416,6 +437,7 @@ impl Host {
             Err(malformed) => {
                 let error = match malformed.is_of_the_sender() {
                     true if function == Function::OnReport => words::not_a_report(&malformed),
+                    true if function == Function::Status => words::not_a_question(&malformed),
                     true => words::not_understood(&malformed),
                     false => words::not_the_envelope(&malformed),
                 };
@@ -462,7 +484,7 @@ impl Host {
 
     /// What is wrong with the app itself, for the first event that comes.
     fn fault_for(&self, function: Function) -> Option<String> {
-        if matches!(function, Function::RotateKeys | Function::OnReport) {
+        if matches!(function, Function::RotateKeys | Function::OnReport | Function::Status) {
             return None;
         }
         let fault = self.fault.lock().take()?;
@@ -497,21 +519,21 @@ struct Answer {
     failure: Option<(StatusCode, String)>,
     served: Vec<Served>,
     /// What whoever called by HTTP is answered, where that is more than an error.
-    body: Option<Value>,
+    content: Option<Content>,
 }
 
 impl Function {
     /// The answer in the shape that the host wants. Whoever calls by HTTP is told by the output of the function: were
     /// the invocation itself to fail, the host would make a 500 of it, which an action group does not repeat (docs:
     /// Webhook actions are repeated after 408, 429, 503 and 504).
-    fn answered(self, Answer { logs, failure, body, .. }: Answer) -> Response {
+    fn answered(self, Answer { logs, failure, content, .. }: Answer) -> Response {
         match failure {
             None if self.is_called_by_http() => {
-                reply::http(StatusCode::OK, &body.unwrap_or_else(|| json!({})), &logs)
+                reply::http(StatusCode::OK, &content.unwrap_or_else(|| Content::Json(json!({}))), &logs)
             }
             None => reply::success(&logs),
             Some((status, error)) if self.is_called_by_http() => {
-                reply::http(status, &json!({ "error": error }), &logs)
+                reply::http(status, &Content::Json(json!({ "error": error })), &logs)
             }
             Some((status, error)) => reply::failure(status, &error, &logs),
         }
@@ -523,8 +545,9 @@ fn finished(ended: Result<Result<Outcome, Panicked>, JoinError>) -> Answer {
         Ok(Ok(Outcome { logs, failure, unfinished, served, reply })) => {
             let status =
                 if unfinished { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
-            let (status, body) = reply.map_or((status, None), |Reply { status, body }| (status, Some(body)));
-            Answer { logs, failure: failure.map(|failure| (status, failure)), served, body }
+            let (status, content) =
+                reply.map_or((status, None), |Reply { status, content }| (status, Some(content)));
+            Answer { logs, failure: failure.map(|failure| (status, failure)), served, content }
         }
         Ok(Err(panicked)) => Answer::failed(StatusCode::INTERNAL_SERVER_ERROR, panicked.to_string()),
         // Nobody aborts the task, and its panics are caught: the runtime itself is going down.
@@ -554,7 +577,7 @@ fn overrun(function: Function, work: JoinHandle<Result<Outcome, Panicked>>) -> A
 
 impl Answer {
     const fn failed(status: StatusCode, error: String) -> Self {
-        Self { logs: vec![], failure: Some((status, error)), served: vec![], body: None }
+        Self { logs: vec![], failure: Some((status, error)), served: vec![], content: None }
     }
 }
 

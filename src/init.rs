@@ -21,7 +21,7 @@ use crate::azure::discovery::{Dictionaries, at_once, by_value, slots};
 use crate::azure::resources::Link;
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::report::cause;
-use crate::report::text::{InWords, snapshot};
+use crate::report::text::{InWords, command as words, snapshot};
 pub use others::Other;
 use others::Others;
 use rekey_core::journal::Journal;
@@ -45,6 +45,9 @@ pub struct Found {
     pub unread: Vec<(String, String)>,
     /// The lists of slots that could not be had, likewise. Which apps are not named for that is not known.
     pub unlisted: Vec<(String, String)>,
+    /// The lists of the secrets and key-values of what was named that could not be had, and the secrets that could not be read,
+    /// likewise.
+    pub unkept: Vec<(String, String)>,
     /// The list of the apps in other resource groups of the subscription, if it could not be had, likewise.
     pub elsewhere: Option<(String, String)>,
     /// The resource groups in which apps were found.
@@ -140,12 +143,23 @@ impl Found {
         let looked_at = reads.len() + others.len();
         let unread =
             unread.into_iter().chain(others.unlisted).chain(others.unlinked).chain(stores.unread).collect();
-        Ok(Self { scope, services, looked_at, unread, unlisted, elsewhere, groups })
+        let closed = stores.closed.into_iter().map(|(secret, why)| (secret.to_string(), why));
+        let unkept = stores.unlisted.into_iter().chain(closed).collect();
+        Ok(Self { scope, services, looked_at, unread, unlisted, unkept, elsewhere, groups })
     }
 
     /// What could not be read and listed.
     fn not_seen(&self) -> impl Iterator<Item = &(String, String)> {
-        self.unread.iter().chain(&self.unlisted).chain(&self.elsewhere)
+        self.unread.iter().chain(&self.unlisted).chain(&self.unkept).chain(&self.elsewhere)
+    }
+
+    /// Why the file may lack what holds a key, though it was asked to be looked for: it is no good end.
+    pub fn lacks(&self) -> Option<&'static str> {
+        match (self.unlisted.is_empty(), self.unkept.is_empty()) {
+            (true, true) => None,
+            (false, _) => Some(words::INIT_SLOTS_MISSING),
+            (true, false) => Some(words::INIT_STORES_MISSING),
+        }
     }
 
     /// Where it was looked, in words.
@@ -237,9 +251,7 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
         let holds_one = !seen.is_empty() || !shown.unknown.iter().all(is_unclear);
         // In a group that nobody asked for, what cannot be read is most likely none of ours: that is said, and not named.
         let unread = settings.error().filter(|_| !settings.is_gone() && scope.covers(app));
-        let unread = unread.map(|error| {
-            format!("it could not be read, and is named so that it blocks: {}", cause::told(error))
-        });
+        let unread = unread.map(|error| named_unread(&cause::told(error)));
         let is_named = holds_one || unread.is_some();
         let found = App { id: app.clone(), seen: [seen, unclear, unread.into_iter().collect()].concat() };
         match (is_named, found.seen.is_empty()) {
@@ -249,6 +261,11 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
         }
     }
     service
+}
+
+/// What is said of an app or secret that could not be read: left out, whoever has a key from it would be cut off.
+fn named_unread(why: &str) -> String {
+    format!("it could not be read, and is named so that it blocks: {why}")
 }
 
 fn remarks(known: &Known) -> Vec<String> {

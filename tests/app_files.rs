@@ -46,7 +46,7 @@ fn each_function_has_one_trigger_and_a_folder_of_its_name() {
         .collect();
     folders.sort();
     // The names of the routes: the host posts to /{folder}, and case counts.
-    assert_eq!(folders, ["OnAlert", "OnKeyNotice", "OnReport", "RotateKeys"]);
+    assert_eq!(folders, ["OnAlert", "OnKeyNotice", "OnReport", "RotateKeys", "Status"]);
     let timer = json!({
         "type": "timerTrigger", "direction": "in", "name": "timer",
         "schedule": "%ROTATION_SCHEDULE%", "useMonitor": true, "runOnStartup": false,
@@ -67,6 +67,9 @@ fn each_function_has_one_trigger_and_a_folder_of_its_name() {
         let binding = json(&format!("{function}/function.json"));
         assert_eq!(binding, json!({ "bindings": [trigger, answer] }), "{function}");
     }
+    let mut trigger = trigger;
+    trigger["methods"] = json!(["get"]);
+    assert_eq!(json("Status/function.json"), json!({ "bindings": [trigger, answer] }));
 }
 
 #[test]
@@ -89,6 +92,7 @@ fn no_file_holds_a_secret() {
         "RotateKeys/function.json",
         "OnKeyNotice/function.json",
         "OnReport/function.json",
+        "Status/function.json",
     ] {
         let text = text(name).to_lowercase();
         for word in ["accesskey=", "accountkey=", "sharedaccess", "endpoint=", "password", "sig="] {

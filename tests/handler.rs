@@ -19,7 +19,11 @@ use signalr_rekey::handler::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tracing_subscriber::fmt::MakeWriter;
+
+#[path = "common/log.rs"]
+mod log;
+
+use log::Log;
 
 const BUDGETS: Budgets = Budgets { timer: Duration::from_secs(540), notice: Duration::from_secs(25) };
 /// What the first event of a process may have waited for its host.
@@ -195,42 +199,6 @@ fn event() -> Value {
 
 fn notice() -> Value {
     json!({ "Data": { "event": event() }, "Metadata": {} })
-}
-
-/// All that is logged on this thread while the guard lives.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-        let guard = tracing::subscriber::set_default(subscriber.with_writer(log.clone()).finish());
-        (log, guard)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'writer> MakeWriter<'writer> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'writer self) -> Self {
-        self.clone()
-    }
 }
 
 // --- The traps, in the order in which the host sets them. ---

@@ -699,7 +699,8 @@ impl Deploy {
     }
 }
 
-const LISTED: &str = "rekey-abc/OnAlert rekey-abc/OnKeyNotice rekey-abc/OnReport rekey-abc/RotateKeys\n";
+const LISTED: &str =
+    "rekey-abc/OnAlert rekey-abc/OnKeyNotice rekey-abc/OnReport rekey-abc/RotateKeys rekey-abc/Status\n";
 
 #[test]
 fn deploying_goes_in_its_order() {
@@ -765,7 +766,7 @@ fn functions_that_do_not_come_are_told_and_nothing_is_pointed_at_them() {
     let deploy = Deploy::new(&[("registered", ""), ("listed", &"rekey-abc/RotateKeys\n".repeat(50))]);
     let (code, told, asked) = deploy.run();
     assert!(
-        code == Some(1) && told.contains("does not list OnAlert OnKeyNotice OnReport of rekey-abc"),
+        code == Some(1) && told.contains("does not list OnAlert OnKeyNotice OnReport Status of rekey-abc"),
         "{code:?} {told}"
     );
     assert!(!asked.contains(&"deployment group create true".to_owned()), "{asked:?}");

@@ -126,6 +126,20 @@ fn against_the_embedded_azure_nothing_of_that_is_asked() {
         assert!(told.contains("is not known here"), "{arguments:?}: {told}");
         assert!(!text(&done.stdout).contains("no run has recorded anything"), "{}", text(&done.stdout));
     }
+    // What would end with the process is not said to be on record.
+    for arguments in [
+        &["pause", "--until", "2h", "--why", "x", "--by", "ada"][..],
+        &["resume", "--by", "ada"],
+        &["unblock", "sr-demo", "--yes"],
+        &["acknowledge", "sr-demo", "gateway", "--by", "ada", "--yes"],
+        &["approve", "sr-demo", "--by", "ada", "--yes"],
+    ] {
+        let done = azure.command(arguments).stdin(Stdio::null()).output().unwrap();
+        let (code, told) = (done.status.code(), text(&done.stderr));
+        assert_eq!(code, Some(2), "{arguments:?}: {told}");
+        assert!(told.contains("REKEY_STATE=memory") && told.contains("nothing was done"), "{told}");
+        assert_eq!(text(&done.stdout), "", "{arguments:?}");
+    }
 }
 
 #[tokio::test]
@@ -469,6 +483,60 @@ async fn unblock_says_what_there_is_to_clear_asks_and_says_if_there_is_nothing()
     let nothing = azure.run(&["unblock", "sr-blocked", "--yes"]);
     let told = text(&nothing.stderr);
     assert!(nothing.status.code() == Some(1) && told.contains("resolve what is said above"), "{told}");
+}
+
+/// Who is waited for that nobody sees is named with the time and what ends it, by the name that is printed; said twice, it is on
+/// record once.
+#[tokio::test]
+async fn readers_that_nobody_sees_are_named_and_acknowledged_once() {
+    let world = json!({
+        "subscription": "00000000-0000-0000-0000-000000000001",
+        "signalr": [{"group": "rg-demo", "name": "sr-read", "apps": ["web-sr-read"]}],
+        "sites": [{"group": "rg-demo", "name": "web-sr-read"}],
+        "vaults": [{"group": "rg-demo", "name": "kv-read", "secrets": {"vms": "{primary:sr-read}"}}],
+        "appConfigurations": [{
+            "group": "rg-demo",
+            "name": "cs-read",
+            "keyValues": [{"key": "Sdk", "label": "prod", "value": "{primary:sr-read}"}],
+        }],
+    });
+    let azure = Azure::of_world(&world, &[]);
+    let file = azure.folder.path().join("rekey.toml");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let (secret, store) = ("https://kv-read.vault.azure.net/secrets/vms", "https://cs-read.azconfig.io");
+    let ours = |line: &&str| !line.starts_with("vault_secrets") && !line.starts_with("app_configuration");
+    let written: Vec<&str> = written.lines().filter(ours).collect();
+    let more = format!(
+        "\nvault_secrets = [{{ id = \"{secret}\", readers_within = \"24h\" }}]\n\
+         app_configuration = [{{ endpoint = \"{store}\", key = \"Sdk\", label = \"prod\", readers_within = \"24h\" }}]\n"
+    );
+    std::fs::write(&file, written.join("\n") + &more).unwrap();
+    let run = |arguments: &[&str]| azure.command(arguments).env("REKEY_GRACE", "1s").output().unwrap();
+    let waits = text(&run(&["rotate", "--for", "10s"]).stderr);
+    let status = text(&run(&["status"]).stdout);
+    for told in [&waits, &status] {
+        for says in [
+            "Key Vault secret kv-read/vms (until ",
+            "cs-read/Sdk [prod] (until ",
+            "signalr-rekey acknowledge",
+        ] {
+            assert!(told.contains(says), "{says}: {waits} {status}");
+        }
+    }
+    let json: serde_json::Value = serde_json::from_slice(&run(&["status", "--json"]).stdout).unwrap();
+    let awaited = json["instances"][0]["waitingFor"].as_array().unwrap();
+    assert_eq!(awaited.len(), 2, "{json:#}");
+    assert!(awaited.iter().all(|one| one["until"].is_string() && one["late"].is_null()), "{json:#}");
+    for name in ["kv-read/vms", "cs-read/Sdk"] {
+        let first = run(&["acknowledge", "sr-read", name, "--by", "ada", "--yes"]);
+        assert_eq!(first.status.code(), Some(0), "{name}: {}", text(&first.stderr));
+        let again = run(&["acknowledge", "sr-read", name, "--by", "ada", "--yes"]);
+        assert_eq!(again.status.code(), Some(1), "{name}: {}", text(&again.stdout));
+        assert!(text(&again.stderr).contains("it is on record since"), "{}", text(&again.stderr));
+    }
+    let history = text(&run(&["history"]).stdout);
+    assert_eq!(history.matches("as ada acknowledged").count(), 2, "{history}");
+    assert!(!text(&run(&["status"]).stdout).contains("without being seen"), "nobody is waited for");
 }
 
 /// What a person says of what nobody can see is shown, asked and recorded with his name.

@@ -5,10 +5,10 @@
 
 mod common;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use common::log::Log;
 use common::{HOUR, KEY_MARK, MINUTE, Story};
 use embedded_azure::{
     AppConfiguration, ContainerApp, ContainerSecret, Fault, FaultKind, KeyValue, Options, Secret,
@@ -21,34 +21,10 @@ use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::config::{KeyValueConfig, SecretConfig};
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::check::{Check, Reader};
-use signalr_rekey::handler::{Invocation, Runner, Trigger};
+use signalr_rekey::handler::{Invocation, Runner, StatusAsked, Trigger};
 use signalr_rekey::store::Store;
 use tracing_subscriber::filter::FilterFn;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-
-/// Everything that was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// What must be in no output. `eyJ` begins every JSON Web Token.
 const SECRETS: [&str; 4] = [KEY_MARK, "eyJ", "&s=", "AccessKey="];
@@ -119,6 +95,17 @@ async fn live_through_everything(story: &Story, output: &mut String) {
     )
     .await;
     output.push_str(&format!("{outcome:?}\n"));
+    for json in [true, false] {
+        let look = Trigger::Status(StatusAsked { json, instance: None });
+        let outcome = Runner::run(
+            &Dispatcher::new(story.rekey()),
+            look,
+            invocation(story, "Status", Duration::from_secs(25)),
+        )
+        .await;
+        assert_eq!(outcome.reply.as_ref().unwrap().status, 200);
+        output.push_str(&format!("{outcome:?}\n"));
+    }
 }
 
 /// Captures the log of the whole process, for a subscriber of one thread alone can miss what another has silenced.
@@ -200,7 +187,7 @@ async fn no_secret_leaves_the_process() {
 
     search("a reply", &output);
     search("what passes tell", &story.told.lock().unwrap().join("\n"));
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     assert!(
         logged.contains("ARM request") && logged.contains("regenerated (new fingerprint"),
         "the log is captured"

@@ -182,12 +182,21 @@ pub fn envelope(data: &[u8]) {
     // Bytes that are no text go in as they are.
     let planted = std::str::from_utf8(data).map(|text| plant(text).into_bytes());
     let data = planted.as_deref().unwrap_or(data);
-    for function in [Function::RotateKeys, Function::OnKeyNotice, Function::OnAlert, Function::OnReport] {
+    let all = [
+        Function::RotateKeys,
+        Function::OnKeyNotice,
+        Function::OnAlert,
+        Function::OnReport,
+        Function::Status,
+    ];
+    for function in all {
         match function.trigger(data) {
             Ok(Trigger::Timer) => {}
             Ok(Trigger::Events(events)) => judge(&events, data.len()),
             // Of fixed shape, and as long as a name is at most.
             Ok(Trigger::Report(_)) => {}
+            // The name of a service at most, of which nothing is told but whether it is there.
+            Ok(Trigger::Status(_)) => {}
             Err(malformed) => {
                 let said = malformed.to_string();
                 assert!(said.len() <= LONGEST_FAULT, "{said}");

@@ -120,14 +120,15 @@ impl Tail {
 
     /// What is told of it, on one line.
     fn shown(&self, hides: impl Fn(&str) -> bool) -> String {
-        let text = String::from_utf8_lossy(&self.0.lock()).into_owned();
+        let text = uncoloured(&String::from_utf8_lossy(&self.0.lock()));
         let line = |line: &str| {
             let line: String = line.trim().chars().filter(|sign| !sign.is_control()).collect();
             if hides(&line) { words::HIDDEN_LINE.to_owned() } else { line }
         };
         let lines: Vec<String> = text.lines().map(line).filter(|line| !line.is_empty()).collect();
         let mut told = lines.join(" | ");
-        if hides(&told) {
+        // A key may have been broken over several lines.
+        if hides(&told) || hides(&lines.concat().split_whitespace().collect::<String>()) {
             return words::HIDDEN_OUTPUT.to_owned();
         }
         let count = told.chars().count();
@@ -136,6 +137,17 @@ impl Tail {
         }
         told
     }
+}
+
+/// Without what colours a terminal (ECMA-48, control sequences), which would also hide a key from whoever looks for one.
+fn uncoloured(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|sign| matches!(sign, '@'..='~')).map_or(part.len(), |end| end + 1);
+        plain.push_str(&part[end..]);
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -151,6 +163,11 @@ mod tests {
         };
         assert_eq!(told("a\n\n b\r\n"), "a | b");
         assert_eq!(told("a\nthe KEY is\nb"), format!("a | {} | b", words::HIDDEN_LINE));
+        assert_eq!(
+            told("a\nthe \u{1b}[31mK\u{1b}[0;1mEY\u{1b}[0m is\nb"),
+            format!("a | {} | b", words::HIDDEN_LINE)
+        );
+        assert_eq!(told("a\nthe K\n EY\nb"), words::HIDDEN_OUTPUT, "over two lines");
         let long = told(&format!("{}\nlast", "x".repeat(3 * TAIL)));
         assert!(long.starts_with('…') && long.ends_with("x | last") && long.chars().count() == TAIL + 1);
     }

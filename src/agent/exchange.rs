@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::zeroize::Zeroizing;
 
 use super::copies::OldText;
@@ -24,7 +25,10 @@ use rekey_core::model::{Fingerprint, Key, KeyPair, ServiceType};
 use rekey_core::plan::SettingFault;
 
 /// How long the vault may take, with all attempts.
-const VAULT: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
+const VAULT: TimeDelta = TimeDelta::minutes(2);
+
+/// How often the service is asked whether it accepts the key with which the app works. While it does not, in each round.
+const ASK_SERVICE: TimeDelta = TimeDelta::minutes(5);
 
 /// The key that is to be in the files, and by what others are known.
 struct Wanted {
@@ -48,10 +52,12 @@ struct Round<'a> {
     agent: &'a Agent,
     memory: &'a mut Memory,
     ended: Ended,
+    /// The keys that stood in the files.
+    held: Vec<Key>,
 }
 
 pub(super) async fn run(agent: &Agent, memory: &mut Memory, report_anyway: bool) -> Ended {
-    let mut round = Round { agent, memory, ended: Ended::Well };
+    let mut round = Round { agent, memory, ended: Ended::Well, held: vec![] };
     if let Some(wanted) = round.wanted().await {
         round.go(&wanted, report_anyway).await;
     }
@@ -123,6 +129,7 @@ impl Round<'_> {
 
     async fn go(&mut self, wanted: &Wanted, report_anyway: bool) {
         let seen = self.look(wanted);
+        self.held = seen.iter().flat_map(|file| file.found.keys.iter().cloned()).collect();
         self.tidy_up();
         let old = seen.iter().flat_map(|file| file.others(wanted)).next().cloned();
         let is_whole = self.exchange(wanted, &seen, old.as_ref()).await;
@@ -132,6 +139,26 @@ impl Round<'_> {
         match report(self.agent, self.memory, &works, report_anyway).await {
             Ok(()) => drop(self.saved()),
             Err(why) => self.fail(why),
+        }
+        if works == wanted.fingerprint {
+            self.still_accepted(wanted).await;
+        }
+    }
+
+    /// Asks the service now and then whether it still accepts the key with which the app works: a regeneration by somebody
+    /// else cuts it off, and the secret has the new key only once it was repaired.
+    async fn still_accepted(&mut self, wanted: &Wanted) {
+        let now = self.agent.clock.now();
+        let is_recent = |asked: DateTime<Utc>| asked <= now && now - asked < ASK_SERVICE;
+        if !self.agent.config.verify || self.memory.accepted_at.is_some_and(is_recent) {
+            return;
+        }
+        match self.probe(wanted, &wanted.key).await {
+            Probe::Accepted => self.memory.accepted_at = Some(now),
+            Probe::Refused { detail } => self.fail(words::cut_off(&wanted.fingerprint, detail)),
+            Probe::Unreachable { detail } => {
+                self.fail(words::acceptance_unknown(&wanted.fingerprint, detail))
+            }
         }
     }
 
@@ -230,7 +257,10 @@ impl Round<'_> {
             return true;
         }
         match self.probe(wanted, &wanted.key).await {
-            Probe::Accepted => return true,
+            Probe::Accepted => {
+                self.memory.accepted_at = Some(self.agent.clock.now());
+                return true;
+            }
             Probe::Refused { detail } => self.fail(words::wanted_refused(&self.agent.config.secret, detail)),
             Probe::Unreachable { detail } => self.fail(words::wanted_unknown(detail)),
         }
@@ -292,8 +322,15 @@ impl Round<'_> {
             self.fail(why);
             let (now, every) = (self.agent.clock.now(), self.agent.config.every);
             self.memory.was_in_vain(&wanted.fingerprint, now, every);
-            self.memory.kept.running = None;
+            // Whether it was started with the new key nobody knows, so what it had before counts, if that is known.
+            self.memory.kept.running.take_if(|running| *running == wanted.fingerprint);
             self.go_back(wanted).await;
+            let _ = self.saved();
+            return;
+        }
+        if !self.still_placed(wanted, is_whole) {
+            let (now, every) = (self.agent.clock.now(), self.agent.config.every);
+            self.memory.was_in_vain(&wanted.fingerprint, now, every);
             let _ = self.saved();
             return;
         }
@@ -313,9 +350,39 @@ impl Round<'_> {
         }
     }
 
+    /// Whether no file has got another key while the app was made to read it: what it has read then nobody knows. What it had
+    /// before counts, or what the file has now.
+    fn still_placed(&mut self, wanted: &Wanted, is_whole: bool) -> bool {
+        let agent = self.agent;
+        let mut are_placed = true;
+        for file in &agent.config.files {
+            let Ok(text) = std::fs::canonicalize(file).and_then(|path| files::read(&path, LARGEST)) else {
+                // One that could not be read before was told then.
+                if is_whole {
+                    are_placed = false;
+                    self.fail(words::unread_after_reload(file.display()));
+                }
+                continue;
+            };
+            let found = wanted.marks(&self.former()).in_file(&text);
+            if let Some(other) = found.keys.iter().find(|key| wanted.is_other(key)) {
+                are_placed = false;
+                self.fail(words::changed_in_reload(file.display()));
+                self.works_with(wanted, other);
+            }
+        }
+        are_placed
+    }
+
     async fn reloaded(&self, wanted: &Wanted) -> Result<(), String> {
         let former = self.former();
-        app::take_effect(self.agent, |text| wanted.marks(&former).is_told_in(text)).await
+        let copied = self.copies(wanted).unwrap_or_default();
+        let keys = self.held.iter().chain(copied.iter().map(|copy| &copy.old)).chain([&wanted.key]);
+        let keys: Vec<&Key> = keys.collect();
+        let hides = |text: &str| {
+            wanted.marks(&former).is_told_in(text) || keys.iter().any(|key| has_part_of(text, key))
+        };
+        app::take_effect(self.agent, hides).await
     }
 
     fn copies(&self, wanted: &Wanted) -> Result<Vec<OldText>, String> {
@@ -351,12 +418,15 @@ impl Round<'_> {
                 return;
             }
         }
-        self.memory.kept.exchange = None;
+        // Beside those that were not put back lies what they are no worse than.
+        if let Some(exchange) = &mut self.memory.kept.exchange {
+            exchange.works = true;
+        }
+        self.tidy_up();
+        // It is what the app starts with from here on, whether or not it works: a key that it holds must not die.
+        self.memory.kept.running = Some(old.fingerprint());
         match self.reloaded(wanted).await {
-            Ok(()) => {
-                self.memory.kept.running = Some(old.fingerprint());
-                self.agent.done(words::put_back(old.fingerprint()));
-            }
+            Ok(()) => self.agent.done(words::put_back(old.fingerprint())),
             Err(why) => self.fail(words::put_back_and_not_well(old.fingerprint(), why)),
         }
     }
@@ -366,8 +436,20 @@ impl Round<'_> {
 fn advised(error: ArmError) -> ArmError {
     match error.kind() {
         ArmErrorKind::Barred(Barrier::VaultFirewall) => error.advising(words::VAULT_FIREWALL),
+        ArmErrorKind::Barred(Barrier::VaultPrivate) => error.advising(words::VAULT_PRIVATE),
+        ArmErrorKind::Barred(Barrier::VaultPolicy) => error.advising(words::VAULT_POLICY),
         _ => error,
     }
+}
+
+/// So many signs of a key one after another are told to nobody: whoever writes them has the rest as well.
+const PART: usize = 12;
+
+/// Whether a part of a key stands in a text, whatever is around it.
+fn has_part_of(text: &str, key: &Key) -> bool {
+    let signs = key.expose().as_bytes();
+    let is_there = |part: &[u8]| text.as_bytes().windows(part.len()).any(|window| window == part);
+    signs.windows(PART.min(signs.len()).max(1)).any(is_there)
 }
 
 /// What is wrong with a key that cannot be replaced.

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 
+use crate::report::text::agent as words;
+
 /// What the copy of the old text is called, behind the name of its file.
 pub(super) const COPY: &str = ".rekey-old";
 
@@ -42,8 +44,11 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Reads a text, in memory that is wiped.
+/// Reads a text, in memory that is wiped. What is no regular file is not opened: a pipe would be waited for without an end.
 pub(super) fn read(path: &Path, largest: u64) -> io::Result<Zeroizing<String>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other(words::NO_REGULAR_FILE));
+    }
     let mut text = Zeroizing::new(String::new());
     let read = File::open(path)?.take(largest + 1).read_to_string(&mut text)?;
     if read as u64 > largest {

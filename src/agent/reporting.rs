@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Agent;
 use super::state::{Memory, Reported};
@@ -43,8 +43,17 @@ struct Body<'a> {
 
 /// What the function answers when it has put a report on record, as far as it matters here.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Answer {
     recorded: bool,
+    /// Which of the service's keys it is; none of them, where it says so.
+    #[serde(default, deserialize_with = "whatever_is_there")]
+    key_type: Option<Option<String>>,
+}
+
+/// Tells a member that is null from one that is missing.
+fn whatever_is_there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 /// Reports a key, if that is news or due; or why that came to nothing.
@@ -65,18 +74,29 @@ pub(super) async fn report(
     let code = reporting.code.read();
     let code = code.map_err(|error| cause::because(words::NO_CODE, Some(&error)))?;
     let mut again = AGAIN.into_iter();
-    loop {
+    let is_of_service = loop {
         match send(agent, reporting, fingerprint, code.as_ref()).await {
-            Ok(()) => break,
+            Ok(Recorded { is_of_service }) => break is_of_service,
             Err(Unsent { why, passes }) => match again.next().filter(|_| passes) {
                 Some(wait) => agent.clock.sleep(wait).await,
                 None => return Err(words::not_reported(fingerprint, &reporting.name, why)),
             },
         }
+    };
+    if !is_of_service {
+        // So that it is reported again with each round until that has changed, and is told as often.
+        memory.kept.reported = None;
+        return Err(words::reported_invalid(fingerprint, &reporting.name));
     }
     memory.kept.reported = Some(Reported { fingerprint: fingerprint.clone(), at: agent.clock.now() });
     agent.done(words::reported(fingerprint, &reporting.name));
     Ok(())
+}
+
+/// A report that is on record.
+struct Recorded {
+    /// Whether the key is one of the two that the service is known to have.
+    is_of_service: bool,
 }
 
 /// Why a report was not taken, and whether that may pass by itself.
@@ -90,7 +110,7 @@ async fn send(
     reporting: &Reporting,
     fingerprint: &Fingerprint,
     code: Option<&SecretString>,
-) -> Result<(), Unsent> {
+) -> Result<Recorded, Unsent> {
     let Reporting { url, instance, name, .. } = reporting;
     let client =
         agent.http.client(url).map_err(|error| Unsent { why: cause::told(&error), passes: false })?;
@@ -112,10 +132,12 @@ async fn send(
     };
     if status.is_success() {
         // A gateway, or whatever else may be there, says 200 as well.
-        let is_recorded = serde_json::from_slice::<Answer>(&body).is_ok_and(|answer| answer.recorded);
+        let answer = serde_json::from_slice::<Answer>(&body).ok().filter(|answer| answer.recorded);
         let unsent =
             || Unsent { why: words::report_not_recorded(status.as_u16(), said(&body, code)), passes: false };
-        return if is_recorded { Ok(()) } else { Err(unsent()) };
+        return answer
+            .map(|answer| Recorded { is_of_service: answer.key_type != Some(None) })
+            .ok_or_else(unsent);
     }
     let passes = status.is_server_error()
         || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);

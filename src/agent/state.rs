@@ -33,12 +33,14 @@ pub struct Memory {
     _lock: File,
     /// What is in the file, or will be once it is saved.
     pub(super) kept: Kept,
-    /// With which key the app was last reloaded in vain; a new process tries at once.
-    in_vain: Option<InVain>,
+    /// When the service last accepted the key with which the app works. A new process asks at once.
+    pub(super) accepted_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Debug)]
-struct InVain {
+/// With which key the app was reloaded in vain, and until when it is not reloaded for it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct InVain {
     fingerprint: Fingerprint,
     times: u32,
     until: DateTime<Utc>,
@@ -71,6 +73,9 @@ pub(super) struct Kept {
     pub(super) reported: Option<Reported>,
     /// The exchange that is under way.
     pub(super) exchange: Option<Exchange>,
+    /// What the app was last reloaded for in vain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    in_vain: Option<InVain>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +121,7 @@ impl Memory {
             }
             Err(error) => return Err(unusable(error)),
         };
-        Ok(Self { path: path.to_owned(), _lock: lock, kept, in_vain: None })
+        Ok(Self { path: path.to_owned(), _lock: lock, kept, accepted_at: None })
     }
 
     /// Writes what is to be remembered, whole or not at all.
@@ -131,17 +136,22 @@ impl Memory {
 
     /// The app does not work with a key. It is restarted for it again after twice as long each time.
     pub(super) fn was_in_vain(&mut self, fingerprint: &Fingerprint, now: DateTime<Utc>, every: Duration) {
-        let before = self.in_vain.take().filter(|before| before.fingerprint == *fingerprint);
+        let before = self.kept.in_vain.take().filter(|before| before.fingerprint == *fingerprint);
         let times = before.map_or(0, |before| before.times) + 1;
         let wait = every.saturating_mul(1 << times.min(16)).min(LONGEST_REST).max(every);
         let until = now + delta(wait);
-        self.in_vain = Some(InVain { fingerprint: fingerprint.clone(), times, until });
+        self.kept.in_vain = Some(InVain { fingerprint: fingerprint.clone(), times, until });
     }
 
     /// Until when the app is not restarted again for a key with which it does not work.
     pub(super) fn rests(&self, fingerprint: &Fingerprint, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let rests = |one: &&InVain| one.fingerprint == *fingerprint && now < one.until;
-        self.in_vain.as_ref().filter(rests).map(|one| one.until)
+        self.kept.in_vain.as_ref().filter(rests).map(|one| one.until)
+    }
+
+    /// Whoever starts an agent that stays has looked at the app: it is tried again at once.
+    pub fn try_at_once(&mut self) {
+        self.kept.in_vain = None;
     }
 }
 

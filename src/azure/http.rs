@@ -127,7 +127,7 @@ pub(crate) async fn ask_health(http: &Http, url: &Url) -> Result<(), String> {
 
 /// A URL that is asked how an app is, as people are told of it: a query may be a secret.
 pub(crate) fn shown(url: &Url) -> String {
-    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+    format!("{}{}", origin_of(url), url.path())
 }
 
 /// Refuses a URL to which no credential may be sent: https is always in order, plain http on loopback alone.

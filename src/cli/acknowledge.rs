@@ -12,10 +12,10 @@ use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
 use crate::report::text::brief::called;
-use crate::report::text::{InWords, command as text, file_name};
+use crate::report::text::{InWords, command as text, file_name, readable};
 use crate::store::{Lease, StoreError};
 use crate::terminal::{self, Exit};
-use rekey_core::journal::{Event, Held};
+use rekey_core::journal::{Event, Held, ReadersLeft};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, NotAKeyType, holds_a_secret};
 use rekey_core::notice::name_of_person;
 
@@ -24,7 +24,7 @@ use rekey_core::notice::name_of_person;
 pub(super) struct AcknowledgeArgs {
     /// The name or resource id of a configured service
     instance: String,
-    /// A reporter or manual consumer, or a secret by its URL or as vault/name
+    /// A reporter or manual consumer; or a secret or key-value by its URL, or as vault/name or store/key
     name: String,
     /// Which key a reporter or manual consumer holds now: Primary or Secondary; the one that it is to take, if not given
     #[arg(long, value_name = "KEY", value_parser = key_type)]
@@ -109,13 +109,24 @@ fn word(
     by: String,
 ) -> Result<Word, Exit> {
     let is_meant = |id: &ConsumerId| {
-        id.name().eq_ignore_ascii_case(&args.name) || id.to_string().eq_ignore_ascii_case(&args.name)
+        [id.name(), id.to_string(), called(id)].iter().any(|one| one.eq_ignore_ascii_case(&args.name))
     };
     if let Some(one) = service.external.iter().find(|one| is_meant(&one.id)) {
         return of_external(args, &one.id, preview, by);
     }
     let bounds = &preview.snapshot.readers_within;
-    if let Some(consumer) = bounds.keys().find(|id| is_meant(id)) {
+    // A label may be left out where only one key-value is meant by the rest.
+    let unlabelled = |id: &&ConsumerId| match id {
+        ConsumerId::KeyValue(of) if of.label().is_some() => {
+            id.name().split(" [").next().is_some_and(|name| name.eq_ignore_ascii_case(&args.name))
+        }
+        _ => false,
+    };
+    let only = || {
+        let mut fit = bounds.keys().filter(unlabelled);
+        fit.next().filter(|_| fit.next().is_none())
+    };
+    if let Some(consumer) = bounds.keys().find(|id| is_meant(id)).or_else(only) {
         return of_readers(args, consumer, preview, by);
     }
     let external = service.external.iter().map(|one| called(&one.id));
@@ -173,6 +184,16 @@ fn of_readers(
         terminal::complain(&text::acknowledge_no_wait(consumer));
         return Err(Exit::Failed);
     };
+    let told = preview.journal.readers_left(consumer, fingerprint);
+    let of_this_time = |told: &&ReadersLeft| {
+        let left = preview.journal.keys().map(|keys| keys[*key_type].held);
+        matches!(left, Some(Held::Left(at) | Held::Unknown(at)) if at <= told.at)
+    };
+    if let Some(told) = told.filter(of_this_time) {
+        let at = readable(told.at);
+        terminal::complain(&text::acknowledge_left_known(consumer, key_type, &told.by, at));
+        return Err(Exit::Failed);
+    }
     let says = text::acknowledge_left(&by, consumer, key_type, fingerprint);
     let (consumer, fingerprint) = (consumer.clone(), fingerprint.clone());
     Ok(Word { event: Event::ReadersAcknowledged { consumer, fingerprint, by }, says })

@@ -60,6 +60,7 @@ async fn run(args: AgentArgs, environment: &Environment) -> Exit {
     if args.once {
         return once(&agent, &mut memory).await;
     }
+    memory.try_at_once();
     poll(&agent, &mut memory, every, &*clock).await
 }
 

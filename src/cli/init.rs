@@ -82,10 +82,10 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     if !is_stdout(&args.output) {
         terminal::complain(&written(&args.output, &config_path(environment)));
     }
-    if found.unlisted.is_empty() {
-        return Ok(());
+    match found.lacks() {
+        None => Ok(()),
+        Some(lacks) => Err((Exit::Failed, lacks.to_owned())),
     }
-    Err((Exit::Failed, words::INIT_SLOTS_MISSING.to_owned()))
 }
 
 /// Where the file is; and that other commands read another one, if so.

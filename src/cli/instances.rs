@@ -12,7 +12,8 @@ use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator, Preview, RunError};
 use crate::report::text::command::{
-    NOT_A_TERMINAL, NOTHING_DONE, OWN_MEMORY, not_configured, still_checking, without_the_journal,
+    NOT_A_TERMINAL, NOT_IN_OWN_MEMORY, NOTHING_DONE, OWN_MEMORY, not_configured, still_checking,
+    without_the_journal,
 };
 use crate::report::text::snapshot::cut_off_by_keys;
 use crate::report::text::{file_name, rounded};
@@ -58,7 +59,7 @@ pub(super) fn has_no_journal(config: &Config) -> bool {
 }
 
 /// The parts, and the services that are named (all if none is), for a command that writes what is on record of them; or what
-/// is said where the journal of the deployed app is out of reach.
+/// is said where the journal of the deployed app is out of reach. What would end with this process is not begun.
 pub(super) fn on_record(
     named: &[String],
     environment: &Environment,
@@ -70,7 +71,10 @@ pub(super) fn on_record(
         terminal::complain(&out_of_reach());
         return Err(Exit::Wrong);
     }
-    warn_of_own_memory(&rekey.config);
+    if is_own_memory(&rekey.config) {
+        terminal::complain(NOT_IN_OWN_MEMORY);
+        return Err(Exit::Wrong);
+    }
     Ok((rekey, services))
 }
 
@@ -102,10 +106,14 @@ pub(super) fn confirmed(said: bool, question: &str) -> Result<(), Exit> {
     }
 }
 
-/// Says in one line that a journal in memory is that of this process alone: what others did against the simulator is not in
-/// it. Whether that is so.
+/// Whether the journal is in the memory of this process alone: what others did against the simulator is not in it.
+fn is_own_memory(config: &Config) -> bool {
+    config.state == StateConfig::Memory && is_simulated(config)
+}
+
+/// Says so in one line. Whether that is so.
 pub(super) fn warn_of_own_memory(config: &Config) -> bool {
-    let own = config.state == StateConfig::Memory && is_simulated(config);
+    let own = is_own_memory(config);
     if own {
         terminal::complain(OWN_MEMORY);
     }

@@ -17,7 +17,7 @@ use rekey_core::journal::{Entry, Gate, Held, Journal, KeyRecord, Origin, Watch, 
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
     self, Awaited, Consumer, Decision, Due, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step,
-    Unknown, WaitFor,
+    Unknown, Unseen, WaitFor,
 };
 
 /// An answer: what there is to say of each service.
@@ -80,7 +80,7 @@ pub(super) struct Service<More> {
     pub(super) watches: Vec<WatchFields>,
     #[serde(flatten)]
     pub(super) next: Next,
-    /// Who is waited for that only others can change.
+    /// Who is waited for that only others can change, or whose readers nobody sees.
     pub(super) waiting_for: Vec<AwaitedFields>,
     pub(super) wave: Option<WaveFields>,
     #[serde(flatten)]
@@ -252,7 +252,9 @@ pub(super) struct AwaitedFields {
     /// The key that it is to leave.
     key_type: KeyType,
     since: DateTime<Utc>,
-    late: DateTime<Utc>,
+    late: Option<DateTime<Utc>>,
+    /// The longest that it is waited for, of readers whom nobody sees.
+    until: Option<DateTime<Utc>>,
     owner: Option<String>,
     ticket: Option<String>,
 }
@@ -264,11 +266,27 @@ fn waiting_for(decision: &Decision) -> Vec<AwaitedFields> {
         id: one.consumer.to_string(),
         key_type,
         since: one.since,
-        late: one.late,
+        late: Some(one.late),
+        until: None,
         owner: one.owner.clone(),
         ticket: one.ticket.clone(),
     };
-    decision.awaits().map(fields).collect()
+    let unseen = |key_type: KeyType, one: &Unseen| AwaitedFields {
+        kind: one.consumer.kind(),
+        id: one.consumer.to_string(),
+        key_type,
+        since: one.since,
+        late: None,
+        until: Some(one.until),
+        owner: None,
+        ticket: None,
+    };
+    match decision {
+        Decision::Waiting { reason: WaitFor::Readers { key_type, who }, .. } => {
+            who.iter().map(|one| unseen(*key_type, one)).collect()
+        }
+        _ => decision.awaits().map(fields).collect(),
+    }
 }
 
 impl Next {

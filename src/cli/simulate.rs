@@ -49,7 +49,7 @@ While it runs (POST with a JSON body, no token):
                         vault-firewall|vault-private|store-firewall\"}; DELETE takes all away
 
 A world file has subscription, signalr (group, name, apps, domains, disable_local_auth, replicas, tags), sites (group, name, kind,
-update_strategy, slots, settings, connection_strings, sticky_settings, identity, reads), vaults (group, name, secrets), appConfigurations
+update_strategy, slots, settings, connection_strings, sticky_settings, identity, reads, authentication), vaults (group, name, secrets), appConfigurations
 (group, name, keyValues, accessKey), references, denials and barriers. In values {primary:NAME}, {secondary:NAME}, {primaryKey:NAME} and {secondaryKey:NAME} stand for connection strings and
 keys of a service.";
 

@@ -5,6 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::machine::{EventFields, answer, events, tell_rest, unseen};
+use super::web::web;
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::journal::history;
@@ -23,6 +24,9 @@ pub(super) struct StatusArgs {
     /// Answer in JSON
     #[arg(long)]
     json: bool,
+    /// Show the status page instead, by what the last runs told, in a browser on this machine until ctrl-c
+    #[arg(long, conflicts_with_all = ["json", "instances"])]
+    web: bool,
 }
 
 /// What `status` adds: what is remembered.
@@ -64,6 +68,9 @@ impl Remembered {
 }
 
 pub(super) async fn status(args: StatusArgs, environment: &Environment) -> Exit {
+    if args.web {
+        return web(environment).await;
+    }
     let remembered = |_: &ServiceConfig, preview: &Preview| Remembered::of(&preview.journal, preview.at);
     answer((&args.instances, args.json), environment, remembered, print).await
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::finding::Looked;
+use super::permission::Resolving;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Caller, Permission};
 use crate::azure::consumers::app_service::{ReferenceIdentity, UpdateStrategy};
 use crate::azure::consumers::{KeyValueReader, Marks};
@@ -203,6 +204,19 @@ impl<'c> Facts<'c> {
         let read = |app: &AppConfig| Some(instance.seen(app, self.apps.get(&app.id)?));
         let seen = instance.config.apps.iter().filter_map(read);
         seen.flat_map(|seen| seen.consumers).map(|consumer| consumer.holds).collect()
+    }
+
+    /// How it went to read what the platform has made of the references of a configured app, if it has any to secrets.
+    pub(super) fn resolving(&self, id: &AppId, app: &AppFacts) -> Option<Resolving> {
+        let follows = |one: &&InstanceFacts<'_>| {
+            let mut apps = one.config.apps.iter().filter(|config| config.id == *id);
+            apps.any(|config| !app.settings.followed(config).is_empty())
+        };
+        let of: Vec<&InstanceFacts<'_>> = self.instances.iter().filter(follows).collect();
+        let refused =
+            of.iter().filter_map(|one| one.refused.get(&ConsumerId::from(id))).flatten().cloned().collect();
+        let checked = of.iter().all(|one| one.as_checked.as_ref().is_some_and(Result::is_ok));
+        (!of.is_empty()).then_some(Resolving { checked, refused })
     }
 
     pub(super) fn configured(&self) -> impl Iterator<Item = (&AppId, &AppFacts)> {

@@ -184,6 +184,11 @@ pub(super) fn no_own_setting(app: &AppId, name: &str) -> String {
     format!("az functionapp config appsettings delete {} --setting-names {}", ids(app), quoted(name))
 }
 
+/// Leaves paths of the function app out of App Service authentication, and no others.
+pub(super) fn excluded_paths(app: &AppId, paths: &str) -> String {
+    format!("az webapp auth update {} --excluded-paths {}", ids(app), quoted(paths))
+}
+
 /// Sets a property of a service.
 pub(super) fn property(instance: &ServiceId, name: &str, value: &str) -> String {
     let version = instance.service_type().api_version();

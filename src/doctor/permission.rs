@@ -16,7 +16,7 @@ use crate::azure::rbac::on_the_resource;
 use crate::azure::services::{KeyService, ServiceOperations};
 use crate::engine::check::Refusal;
 use crate::report::cause;
-use rekey_core::model::{AppId, ConsumerId, ServiceId, ServiceType};
+use rekey_core::model::{AppId, ConsumerId, ContainerAppKind, ServiceId, ServiceType};
 
 /// An operation that a run needs, and what comes of it if it is refused.
 #[derive(Clone, Copy)]
@@ -32,6 +32,8 @@ const LIST_KEYS_WHY: &str = "no run can begin, and whether apps are cut off now 
 const REGENERATE_WHY: &str = "no key can be regenerated";
 const FOLLOW_WHY: &str = "a regeneration cannot be followed to its end";
 const LIST_WHY: &str = "what the app holds cannot be read, and no key is regenerated until it can";
+const RESOLVE_WHY: &str =
+    "which version of a secret the app was given cannot be read, and no key is regenerated until it can";
 const WRITE_WHY: &str =
     "the app cannot be given a new key, and stays cut off when its own is regenerated from outside";
 
@@ -69,7 +71,8 @@ impl Tried {
     }
 }
 
-/// A role of one's own that holds no more than a run needs. Built-in ones allow far more.
+/// A role of one's own that holds no more than a run and the doctor need. Built-in ones allow far more. A name is always of the
+/// same actions, for Azure refuses a second role of a name in a tenant.
 struct Role {
     name: &'static str,
     actions: BTreeSet<&'static str>,
@@ -77,7 +80,10 @@ struct Role {
 
 impl Role {
     fn of_service(kind: ServiceType) -> Self {
-        Self { name: "signalr-rekey rotates keys", actions: on_the_resource(kind.operations().all()) }
+        let operations = kind.operations();
+        let read = operations.describe.actions.iter().copied();
+        let actions = on_the_resource(operations.all()).into_iter().chain(read).collect();
+        Self { name: "signalr-rekey rotates keys", actions }
     }
 
     fn of_app() -> Self {
@@ -87,6 +93,9 @@ impl Role {
     fn of_consumer(consumer: &ConsumerId) -> Self {
         let name = match consumer {
             ConsumerId::StaticWebApp(_) => "signalr-rekey repoints static web apps",
+            ConsumerId::ContainerApp(app) if app.kind() == ContainerAppKind::Job => {
+                "signalr-rekey repoints jobs"
+            }
             _ => "signalr-rekey repoints container apps",
         };
         Self { name, actions: on_the_resource(AnyPlace::operations_on(consumer)) }
@@ -139,8 +148,14 @@ fn changing(kind: ServiceType) -> [Need; 2] {
     ]
 }
 
-/// The actions on a configured app. Reading and writing either section is one action each.
-pub(super) fn of_app(id: &AppId, facts: &AppFacts, caller: &Caller) -> Vec<Finding> {
+/// The actions on a configured app. Reading and writing either section is one action each; of one with references to secrets,
+/// `resolving` tells how it went to read what the platform has made of them.
+pub(super) fn of_app(
+    id: &AppId,
+    facts: &AppFacts,
+    resolving: Option<Resolving>,
+    caller: &Caller,
+) -> Vec<Finding> {
     let Some(permissions) = facts.permissions.as_ref().filter(|_| !facts.settings.is_gone()) else {
         return Vec::new();
     };
@@ -149,9 +164,40 @@ pub(super) fn of_app(id: &AppId, facts: &AppFacts, caller: &Caller) -> Vec<Findi
     let mut findings: Vec<Finding> = scope.untold().into_iter().collect();
     let read = of_places(id, Place::reading, LIST_WHY);
     findings.extend(read.into_iter().map(|need| scope.judge(need, Tried::of(facts.settings.error()))));
+    if let Some(resolving) = resolving {
+        let resolve = of_places(id, Place::resolving, RESOLVE_WHY);
+        findings.extend(resolve.into_iter().map(|need| scope.judge(need, resolving.tried(&need))));
+    }
     let write = of_places(id, Place::writing, WRITE_WHY);
     findings.extend(write.into_iter().map(|need| scope.judge(need, Tried::Never)));
     findings
+}
+
+/// What came of reading what the platform has made of the references of an app.
+pub(super) struct Resolving {
+    /// Whether the service was checked as a run does.
+    pub(super) checked: bool,
+    /// What could not be read of the app.
+    pub(super) refused: Vec<Refusal>,
+}
+
+impl Resolving {
+    fn tried(&self, need: &Need) -> Tried {
+        let action = need.operation.actions.first().copied();
+        let of_it = |one: &&Refusal| one.kind == ArmErrorKind::Forbidden && one.action == action;
+        match self.refused.iter().find(of_it) {
+            Some(refusal) => Tried::Refused(refusal.told.clone()),
+            None if self.checked && self.refused.is_empty() => Tried::Done,
+            None => Tried::Failed,
+        }
+    }
+}
+
+/// The role that lacks where something of an app may not be read.
+pub(super) fn role_of_app(id: &AppId, refused: &[Refusal], caller: &Caller) -> Option<String> {
+    let mut forbidden = refused.iter().filter(|one| one.kind == ArmErrorKind::Forbidden);
+    let (lacks, role) = (forbidden.find_map(|one| one.action)?, Role::of_app());
+    fixes::role(caller, role.name, &role.with(lacks), &id.to_string())
 }
 
 /// What is needed of an app's places. Those that need the same action are judged once.
@@ -227,7 +273,8 @@ pub(super) fn of_write(right: &WriteRight, caller: &Caller) -> Finding {
             Finding::error(Check::Permission, subject, what, why).fixed_by(fix)
         }
         Told::Untold { why: untold, by_policies } => {
-            let what = format!("{action} was not tried, for that takes a write, and nobody tells: {untold}");
+            let what =
+                format!("{action} was not tried, for only a write needs it, and nobody tells: {untold}");
             let why =
                 format!("if it is not granted, {why}. See what is assigned, before a run has to find out");
             let fix =

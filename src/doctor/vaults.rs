@@ -2,7 +2,7 @@
 
 use super::collect::{Facts, InstanceFacts};
 use super::finding::{Check, Finding};
-use super::fixes;
+use super::{fixes, permission};
 use crate::azure::arm::{ArmErrorKind, Barrier, Caller};
 use crate::azure::consumers::app_service::ReferenceIdentity;
 use crate::report::text::InWords;
@@ -55,7 +55,8 @@ fn seen_of(
         let mut fix = None;
         let at = match unknown {
             Unknown::Reference { app, name, .. } if app.app().is_some() => {
-                fix = app.app().and_then(|id| way_in(instance, facts, id, name));
+                let lacks = |id| permission::role_of_app(id, instance.refused.get(app)?, asker.caller);
+                fix = app.app().and_then(|id| way_in(instance, facts, id, name).or_else(|| lacks(id)));
                 app
             }
             Unknown::Unreadable { app: app @ ConsumerId::KeyVaultSecret(secret), .. } => {

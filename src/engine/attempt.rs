@@ -19,6 +19,7 @@ use super::RunError;
 use super::check::{Check, FRESH};
 use super::run::{Begin, Next, RESERVE, Run, Then};
 use crate::azure::arm::{ArmError, ArmErrorKind};
+use crate::overview::ServiceOverview;
 use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
@@ -57,7 +58,11 @@ impl Run<'_> {
             (None, None) => ending,
         };
         let now = self.now();
-        self.log.report(self.order.holder.clone(), ending, now)
+        let report = self.log.report(self.order.holder.clone(), ending, now);
+        let journal = self.journal.unwrap_or_default();
+        let overview = ServiceOverview::of_run(self.service, &report, &journal, now);
+        self.engine.overviews.lock().extend(overview);
+        report
     }
 
     /// How a failure ends the run. Of a service without keys it is known without a check who is cut off.
@@ -139,6 +144,7 @@ impl Run<'_> {
             draft.keep_fenced(&self.order.holder).await?;
             self.engine.fenced.lock().insert(service.clone());
         }
+        self.journal = Some(draft.journal().clone());
         let mut check = match self.check(begin, draft.journal(), keys).await? {
             ControlFlow::Continue(check) => check,
             ControlFlow::Break(ending) => return Ok(Next::End(ending)),
@@ -174,6 +180,7 @@ impl Run<'_> {
             Err(error) => Next::End(self.failed(error).await),
         };
         self.acts = false;
+        self.journal = Some(lease.journal().clone());
         match (lease.release().await, next) {
             // Who lost the lease has nothing to give back; the first failure is the one to tell.
             (Err(error), Next::End(ending)) if !ending.is_failure() => Err(error.into()),

@@ -63,6 +63,7 @@ impl Dispatcher {
         let order = Order { services, intent: Intent::timer(), holder, deadline: invocation.deadline };
         let reports = self.engine.run(&order).await;
         let (reports, unrecorded) = self.counted(reports, found).await;
+        self.engine.keep_overviews().await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(RunReport::summary).chain(unrecorded).collect();
         Outcome {
@@ -228,6 +229,7 @@ impl Runner for Arc<Dispatcher> {
             Trigger::Timer => self.rotate(&invocation).await,
             Trigger::Events(events) => self.notices(&events).await,
             Trigger::Report(report) => self.reported(&report, invocation.deadline).await,
+            Trigger::Status(asked) => self.status(&asked).await,
         }
     }
 
@@ -257,6 +259,7 @@ impl Notices {
         }
         let start = self.engine.clock.now();
         let report = self.run_now(service.clone(), intent).await?;
+        self.engine.keep_overviews().await;
         if report.known.is_some() {
             self.in_vain.lock().insert(service, start);
         }

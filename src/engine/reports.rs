@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{Dispatcher, Engine};
-use crate::handler::{KeyReport, Outcome, Reply};
+use crate::handler::{Content, KeyReport, Outcome, Reply};
 use crate::report::cause;
 use crate::report::text::brief::called;
 use crate::report::text::file_name;
@@ -189,5 +189,5 @@ fn refused(report: &KeyReport, not: &NotReported) -> Outcome {
 }
 
 fn with_reply(status: StatusCode, body: Value) -> Outcome {
-    Outcome { reply: Some(Reply { status, body }), ..Outcome::default() }
+    Outcome { reply: Some(Reply { status, content: Content::Json(body) }), ..Outcome::default() }
 }

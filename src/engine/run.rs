@@ -29,6 +29,8 @@ pub(super) struct Run<'a> {
     pub(super) log: RunLog,
     /// Whether it has begun to change something.
     pub(super) acts: bool,
+    /// The journal as the run knows it, for who looks.
+    pub(super) journal: Option<Journal>,
 }
 
 /// How an attempt begins.
@@ -72,6 +74,7 @@ impl<'a> Run<'a> {
             arm: engine.arm.in_turn().until(order.deadline),
             log: RunLog::new(service.id.clone(), &order.intent, narrator, now),
             acts: false,
+            journal: None,
         };
         run.arm.set_urgency(run.urgency());
         run

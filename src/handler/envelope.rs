@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::report::text::command::{BODY, METHOD, VALUE};
+use crate::report::text::command::{BODY, METHOD, QUERY, VALUE};
 use rekey_core::notice::{self, Event, Misread};
 
 /// An envelope, opened: the value of its one binding, whatever that is called. Nothing that we need is in the metadata.
@@ -66,6 +66,10 @@ pub(crate) enum Fault {
     NoName,
     /// Not what is shown as a key's fingerprint.
     NoFingerprint,
+    /// A parameter of a query that is none of ours.
+    NoParameter,
+    /// A format that is neither.
+    NoFormat,
     /// A member of a report that is there more than once.
     Repeated,
     /// A report that was not sent by POST.
@@ -81,7 +85,9 @@ impl Malformed {
     pub(super) fn is_of_the_sender(&self) -> bool {
         let of_report = matches!(
             self.fault,
-            Fault::NotThere
+            Fault::NoParameter
+                | Fault::NoFormat
+                | Fault::NotThere
                 | Fault::NoText
                 | Fault::Repeated
                 | Fault::NoPost
@@ -141,6 +147,18 @@ impl Envelope {
             Some(other) => other,
         };
         Ok(notice::read(&body, BODY)?)
+    }
+
+    /// What stands in the query of the request that an httpTrigger carries, without its function key. Nothing else is kept.
+    pub(super) fn query(self) -> Result<Map<String, Value>, Malformed> {
+        match self.request()?.remove("Query") {
+            Some(Value::Object(mut query)) => {
+                query.remove("code");
+                Ok(query)
+            }
+            None | Some(Value::Null) => Ok(Map::new()),
+            Some(_) => Err(Malformed::new(QUERY, Fault::NoObject)),
+        }
     }
 
     /// The members of the report that `OnReport`'s httpTrigger carries, in order, as often as they are there. Nothing else of

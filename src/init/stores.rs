@@ -7,8 +7,8 @@ use futures::FutureExt;
 use serde_json::Value;
 
 use super::others::Other;
-use super::{Known, Read};
-use crate::azure::arm::Arm;
+use super::{Known, Read, named_unread};
+use crate::azure::arm::{Arm, ArmErrorKind, Barrier};
 use crate::azure::consumers::app_configuration::{self, KeyValue};
 use crate::azure::consumers::key_vault::Secret;
 use crate::azure::consumers::{Contents, Place, key_vault};
@@ -50,23 +50,29 @@ impl Named {
 pub(super) struct Stores {
     secrets: Vec<(SecretId, Secret)>,
     key_values: Vec<(KeyValueId, KeyValue)>,
-    /// What could not be read, and why.
+    /// The secrets that could not be read, and why: each may hold a key of any service.
+    pub(super) closed: Vec<(SecretId, String)>,
+    /// The secrets that nobody can read, for they are disabled.
     pub(super) unread: Vec<(String, String)>,
+    /// What could not be listed, and why.
+    pub(super) unlisted: Vec<(String, String)>,
 }
 
 impl Stores {
     pub(super) async fn read(arm: &Arm, named: &Named) -> Self {
-        let (mut ids, mut key_values, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ids, mut key_values, mut unlisted) = (Vec::new(), Vec::new(), Vec::new());
         for vault in &named.vaults {
             match key_vault::list(arm, vault).await {
                 Ok(found) => ids.extend(found),
-                Err(error) => unread.push((format!("a secret of the vault {vault}"), cause::told(&error))),
+                Err(error) => unlisted.push((format!("a secret of the vault {vault}"), cause::told(&error))),
             }
         }
         for store in &named.stores {
             match app_configuration::list(arm, store).await {
                 Ok(found) => key_values.extend(found),
-                Err(error) => unread.push((format!("a key-value of the store {store}"), cause::told(&error))),
+                Err(error) => {
+                    unlisted.push((format!("a key-value of the store {store}"), cause::told(&error)))
+                }
             }
         }
         let asked = ids.into_iter().map(|id| {
@@ -76,18 +82,22 @@ impl Stores {
             }
             .boxed()
         });
-        let mut secrets = Vec::new();
+        let (mut secrets, mut closed, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         for (id, read) in at_once(asked).await {
             match read {
                 Ok(Contents::Secret(secret)) => secrets.push((id, secret)),
                 Ok(_) => {}
-                Err(error) => unread.push((id.to_string(), cause::told(&error))),
+                Err(error) if error.kind() == ArmErrorKind::Barred(Barrier::SecretDisabled) => {
+                    unread.push((id.to_string(), cause::told(&error)));
+                }
+                Err(error) => closed.push((id, cause::told(&error))),
             }
         }
-        Self { secrets, key_values, unread }
+        Self { secrets, key_values, closed, unread, unlisted }
     }
 
-    /// Those that hold a key of a service, or a text with one that cannot be replaced, and that none of these apps refers to.
+    /// Those that hold a key of a service, or a text with one that cannot be replaced, or that could not be read, and that none of
+    /// these apps refers to.
     pub(super) fn of(&self, known: &Known, apps: &[Read]) -> Vec<Other> {
         let journal = Journal::default();
         let marks = known.marks(&journal);
@@ -108,7 +118,11 @@ impl Stores {
         // What leads to a secret is given with it.
         let key_values = key_values.filter(|(_, one)| !one.is_reference());
         let key_values = key_values.map(|(id, one)| (ConsumerId::KeyValue(id.clone()), one.shows(marks)));
-        secrets.chain(key_values).filter_map(|(id, shown)| kept(id, &shown)).collect()
+        let closed = self.closed.iter().filter(|(id, _)| !followed.contains(id)).map(|(id, why)| {
+            let seen = vec![named_unread(why), snapshot::KEPT_READERS.to_owned()];
+            Other { holds: true, id: ConsumerId::KeyVaultSecret(id.clone()), seen }
+        });
+        secrets.chain(key_values).filter_map(|(id, shown)| kept(id, &shown)).chain(closed).collect()
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `error` | errors: Azure's refusals, the storage, requests that are not taken; each with what to do about it |
 //! | [`journal`] | what happened and is on record |
 //! | `notice` | what an event means and wants, and what is wrong with one |
+//! | `overview` | the page: how services stand |
 //! | `run` | what is decided, waited for and in the way; what a run says, and how it ended |
 //! | [`snapshot`] | what a check has shown, and what it could not see |
 
@@ -62,6 +63,7 @@ pub(crate) mod command;
 mod error;
 pub mod journal;
 pub(crate) mod notice;
+pub(crate) mod overview;
 pub(crate) mod run;
 pub mod snapshot;
 

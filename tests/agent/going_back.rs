@@ -29,7 +29,8 @@ async fn a_file_is_put_back_while_the_service_accepts_the_old_key() {
         let ran = machine.once().await;
         assert_eq!(ran.code, Some(1), "{}", ran.said);
         assert!(
-            ran.said.contains("the app does not work") && ran.said.contains("it answered 500"),
+            ran.said.contains(&format!("the app does not work: {}/health", machine.receiver.base))
+                && ran.said.contains("it answered 500"),
             "{}",
             ran.said
         );
@@ -41,6 +42,14 @@ async fn a_file_is_put_back_while_the_service_accepts_the_old_key() {
             Some(old.fingerprint().to_string()),
             "it is told which it works with"
         );
+        let ran = machine.once().await;
+        assert!(
+            ran.code == Some(1) && ran.said.contains("is not restarted for it again before"),
+            "{}",
+            ran.said
+        );
+        assert_eq!((read(&path), machine.reloads()), (string(&old), 2 * round), "{}", ran.said);
+        machine.rests();
     }
     machine.receiver.health(|| 200);
     let ran = machine.once().await;
@@ -68,9 +77,13 @@ async fn a_file_is_not_put_back_to_a_key_that_is_refused() {
     assert!(ran.said.contains("does not accept the old one any more"), "{}", ran.said);
     assert_eq!(read(&path), string(&machine.wanted()));
     assert_eq!(machine.names(), [".env", ".env.rekey-old"], "its old text stays until the app works");
-    let reports = machine.receiver.reports();
-    assert!(reports.is_empty(), "nobody knows what it works with: {reports:?}");
+    assert_eq!(
+        machine.receiver.last(),
+        Some(old.fingerprint().to_string()),
+        "nobody knows whether it was started with the new one"
+    );
 
+    machine.rests();
     machine.more = machine.reload("");
     let ran = machine.once().await;
     assert_eq!((ran.code, machine.names()), (Some(0), vec![".env".to_owned()]), "{}", ran.said);
@@ -164,7 +177,35 @@ async fn an_old_file_that_comes_back_is_found() {
     machine.more = machine.reload("exit 1");
     let ran = machine.once().await;
     assert_eq!(ran.code, Some(1), "{}", ran.said);
+    assert_eq!(
+        machine.receiver.last(),
+        Some(old.fingerprint().to_string()),
+        "it may have been started with it"
+    );
+    machine.rests();
     machine.more = String::new();
     let ran = machine.once().await;
     assert_eq!((ran.code, read(&path)), (Some(0), string(&machine.wanted())), "{}", ran.said);
+}
+
+/// Somebody puts the old file back, and the app works with no key at all, so it is not the key's fault: the old text stays,
+/// and its key must not die under it.
+#[tokio::test]
+async fn a_key_that_came_back_is_reported_whether_or_not_the_app_works() {
+    let mut machine = Machine::start().await;
+    let (old, new) = (machine.other(), machine.wanted());
+    let path = machine.file(".env", &string(&old));
+    assert_eq!(machine.once().await.code, Some(0));
+    assert_eq!(machine.receiver.last(), Some(new.fingerprint().to_string()));
+    fs::write(&path, string(&old)).unwrap();
+    machine.more = format!(
+        "[health]\nurl = \"{}/health\"\nwithin = \"1s\"\n{}",
+        machine.receiver.base,
+        machine.reload("")
+    );
+    machine.receiver.health(|| 500);
+    let ran = machine.once().await;
+    assert!(ran.code == Some(1) && ran.said.contains("so it is not the key"), "{}", ran.said);
+    assert_eq!(read(&path), string(&old));
+    assert_eq!(machine.receiver.last(), Some(old.fingerprint().to_string()), "{}", ran.said);
 }

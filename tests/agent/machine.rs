@@ -126,6 +126,14 @@ impl Machine {
         fs::read_to_string(self.path("reloads")).map_or(0, |text| text.lines().count())
     }
 
+    /// The time goes by in which an app is not reloaded again that was reloaded in vain.
+    pub(crate) fn rests(&self) {
+        let state = self.path("state/agent.json");
+        let mut kept: serde_json::Value = serde_json::from_str(&read(&state)).unwrap();
+        assert!(kept.as_object_mut().unwrap().remove("inVain").is_some(), "{kept}");
+        fs::write(state, kept.to_string()).unwrap();
+    }
+
     /// The reload command, in which more may be done.
     pub(crate) fn reload(&self, more: &str) -> String {
         let script = format!("echo once >> '{}'; {more}", self.path("reloads").display());

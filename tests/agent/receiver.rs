@@ -16,6 +16,9 @@ pub(crate) const CODE: &str = "a-code-of-a-function";
 /// A status of ours: it is answered 200, and not that anything is on record, as a gateway before the function does.
 pub(crate) const SAYS_NOTHING: u16 = 299;
 
+/// Another: it is on record, and is no key of the service.
+pub(crate) const NO_KEY_OF_IT: u16 = 298;
+
 /// Takes reports at `/api/OnReport`, and answers for the app at `/health`.
 #[derive(Clone)]
 pub(crate) struct Receiver {
@@ -128,6 +131,7 @@ impl Shared {
         };
         let (status, said) = match status {
             SAYS_NOTHING => (200, "<html>sign in</html>".to_owned()),
+            NO_KEY_OF_IT => (200, r#"{"recorded":true,"keyType":null}"#.to_owned()),
             status => (status, said),
         };
         let mut response = Response::new(Body::from(said));
@@ -159,7 +163,7 @@ impl Shared {
             Some(handler) => handed_on(&handler, &body).await,
             None => next,
         };
-        if next == 200 {
+        if [200, NO_KEY_OF_IT].contains(&next) {
             self.reports.lock().unwrap().push(body);
         }
         next

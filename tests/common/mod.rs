@@ -8,6 +8,7 @@ pub mod counting;
 pub mod fleet;
 pub mod hooked;
 pub mod journals;
+pub mod log;
 pub mod older;
 pub mod program;
 pub mod proxy;

@@ -5,7 +5,7 @@ use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 
 use crate::common::{all_hold, count};
-use crate::scenario::Played;
+use crate::scenario::{Played, Scenario};
 
 /// The apps' restart and one interval of their calls: what it takes at most until a key that was written is called
 /// with, and until the calls show that it works.
@@ -76,5 +76,8 @@ impl Played {
         let failed = told(|event| matches!(event, Event::RegenerationFailed { .. }));
         let intended = told(|event| matches!(event, Event::RegenerationIntended { .. }));
         assert_eq!(intended, regenerated + failed, "every intent has an end");
+        let came_back = told(|event| matches!(event, Event::GateFailed { .. }));
+        let is_told = usize::from(self.scenario == Scenario::RolledBack);
+        assert_eq!(came_back, is_told, "a wave fails once, and is on record");
     }
 }

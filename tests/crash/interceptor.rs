@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{Method, Response};
+use axum::http::{Method, Response, StatusCode};
 use chrono::{DateTime, Utc};
 use futures::stream;
 use reqwest::{Client, Url};
@@ -242,17 +242,33 @@ impl Store for Stores {
     }
 }
 
-/// The side of Azure: a reverse proxy before the embedded one. It ends when it is dropped.
+/// Whether an app is well that has a health URL.
+type IsWell = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// Where an app is asked how it is, behind the proxy.
+pub const HEALTH: &str = "/health";
+
+/// The side of Azure: a reverse proxy before the embedded one, and before an app that tells how it is. It ends when it is
+/// dropped.
 pub struct Proxy {
     pub base: Url,
     serving: JoinHandle<()>,
 }
 
 impl Proxy {
-    pub async fn start(interceptor: Arc<Interceptor>, upstream: &str) -> Self {
+    pub async fn start(
+        interceptor: Arc<Interceptor>,
+        upstream: &str,
+        is_well: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let upstream = Arc::new(Upstream { interceptor, base: upstream.to_owned(), client: client() });
+        let upstream = Arc::new(Upstream {
+            interceptor,
+            base: upstream.to_owned(),
+            client: client(),
+            is_well: Box::new(is_well),
+        });
         let router = Router::new().fallback(move |request: Request| {
             let upstream = Arc::clone(&upstream);
             async move { upstream.carry(request).await }
@@ -272,6 +288,7 @@ struct Upstream {
     interceptor: Arc<Interceptor>,
     base: String,
     client: Client,
+    is_well: IsWell,
 }
 
 /// Without certificates, which take longer to read than all requests of a scenario.
@@ -298,6 +315,12 @@ impl Upstream {
 
     /// Sends a request on under the name by which the client knows us, so that the links in answers lead here.
     async fn send(&self, parts: &Parts, body: &Bytes) -> Response<Body> {
+        if parts.uri.path() == HEALTH {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() =
+                if (self.is_well)() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            return answer;
+        }
         let url = format!("{}{}", self.base, parts.uri);
         let request = self.client.request(parts.method.clone(), url).headers(parts.headers.clone());
         let request = request.header("x-forwarded-proto", "http").body(body.clone());
@@ -323,6 +346,7 @@ pub fn row(kind: &str) -> &'static str {
         "regeneration sent" => "before the regeneration is sent",
         "operation asked" => "while it is followed",
         "probe of a key" => "while the key is verified",
+        "health asked" => "while an app is asked how it is",
         "settings written"
         | "secret written"
         | "key-value written"
@@ -342,6 +366,7 @@ pub fn writes(kind: &str) -> bool {
 fn kind(method: &Method, path: &str) -> &'static str {
     let path = path.to_lowercase();
     match path.rsplit('/').next() {
+        _ if path == HEALTH => "health asked",
         _ if path.contains("/oauth2/") => "token",
         _ if path.starts_with("/api/") => "probe of a key",
         Some("listkeys") => "keys read",

@@ -224,6 +224,11 @@ async fn a_crash_at_every_point_of_a_due_rotation_that_others_report_and_acknowl
 }
 
 #[tokio::test]
+async fn a_crash_at_every_point_of_a_wave_that_is_rolled_back() {
+    a_crash(Scenario::RolledBack).await;
+}
+
+#[tokio::test]
 async fn every_request_arrives_twice() {
     for scenario in Scenario::ALL {
         at_every_request(scenario, Journals::Memory, &[Mishap::Twice], Points::Distinct).await;

@@ -1,6 +1,7 @@
 //! The scenarios, and how one is played from its beginning to its end, whatever happens on the way.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use embedded_azure::{
 };
 use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{ConsumerId, KeyType, KeyValueId};
-use rekey_core::plan::{Decision, External, WaitFor};
+use rekey_core::model::{ConsumerId, KeyType, KeyValueId, ServiceId};
+use rekey_core::plan::{BlockedBy, Decision, External, WaitFor};
 use rekey_core::policy::FirstRotation;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{Config, KeyValueConfig, SecretConfig};
@@ -20,9 +21,10 @@ use signalr_rekey::handler::KeyReport;
 use signalr_rekey::report::{Ending, RunReport};
 use signalr_rekey::store::{Lease, Store, StoreError, peek};
 use tokio::sync::broadcast::Receiver;
+use url::Url;
 
-use crate::common::{CONSUMERS, DAY, MINUTE, Story, azurite, document_name, expire_lease, untrue};
-use crate::interceptor::{Interceptor, Mishap, Proxy, Stores, Timed};
+use crate::common::{CONSUMERS, DAY, MINUTE, Story, all_hold, azurite, document_name, expire_lease, untrue};
+use crate::interceptor::{HEALTH, Interceptor, Mishap, Proxy, Stores, Timed};
 use crate::watch::Watch;
 
 /// What the worker has to live through.
@@ -84,6 +86,9 @@ pub enum Scenario {
     /// A known instance is due; a machine that reports and what a person changes take the new key when they are asked to, and
     /// say so. Those who write it down may die as well.
     DueReported,
+    /// A known instance is due, and the wave of its slot does not come back: it is rolled back, somebody cures the app, and
+    /// says that the rotation goes on.
+    RolledBack,
 }
 
 /// Where the journal is.
@@ -115,13 +120,16 @@ const IN_THE_VAULT: &str = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=cha
 
 const IN_THE_STORE: &str = "@Microsoft.AppConfiguration(Endpoint=https://cs-demo.azconfig.io; Key=chat)";
 
+/// The app that does not come back.
+const SLOT: &str = CONSUMERS[1].0;
+
 const ANOTHER_GROUP: &str = "rg-another";
 
 /// More passes than any of the scenarios takes with one mishap on the way; who needs more goes round in circles.
 const MOST_PASSES: usize = 60;
 
 impl Scenario {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::FirstAdoption,
         Self::DueRotation,
         Self::DueAndListedLate,
@@ -149,6 +157,7 @@ impl Scenario {
         Self::DueStatic,
         Self::ForcedStatic,
         Self::DueReported,
+        Self::RolledBack,
     ];
 
     /// What ARCHITECTURE.md calls it.
@@ -181,6 +190,7 @@ impl Scenario {
             Self::DueStatic => "| a static web app with a preview |",
             Self::ForcedStatic => "| a static web app that is repaired |",
             Self::DueReported => "| a machine that reports, and a person who acknowledges |",
+            Self::RolledBack => "| a wave that comes back unhealthy, and is rolled back |",
         }
     }
 
@@ -221,7 +231,8 @@ impl Scenario {
             | Self::DueContainerVault
             | Self::DueJob
             | Self::DueStatic
-            | Self::DueReported => [1, 1],
+            | Self::DueReported
+            | Self::RolledBack => [1, 1],
             // Who was not made to fetch the secret or key-value yet counted as a holder of either key, and has left that one since.
             Self::Retirement
             | Self::ForcedVault
@@ -469,7 +480,7 @@ pub async fn play_in(
 
 /// The same, judged by another configuration than the worker has.
 pub async fn play_with(
-    story: Story,
+    mut story: Story,
     scenario: Scenario,
     journals: Journals,
     mishap: Option<(usize, Mishap)>,
@@ -481,9 +492,14 @@ pub async fn play_with(
         let watch = Arc::clone(&watch);
         Arc::new(Interceptor::new(mishap, move || watch.look()))
     };
-    let proxy = Proxy::start(Arc::clone(&interceptor), story.sim.base()).await;
+    let cured = Arc::new(AtomicBool::new(false));
+    let is_well = is_well(&story, &cured);
+    let proxy = Proxy::start(Arc::clone(&interceptor), story.sim.base(), is_well).await;
+    if scenario == Scenario::RolledBack {
+        ask(&mut story, proxy.base.join(HEALTH).unwrap());
+    }
     let (configured, untrue) = (configured.clone(), Mutex::default());
-    let stage = Stage { story, interceptor, journals, store, proxy, configured, untrue };
+    let stage = Stage { story, interceptor, journals, store, proxy, configured, untrue, cured };
     let (before, began) = (stage.journal().await, stage.story.clock.now());
     let mut events = stage.story.sim.activity();
     stage.play(scenario).await;
@@ -497,6 +513,27 @@ pub async fn play_with(
     Played { scenario, story, interceptor, watch, journals: [before, after], began, regenerated, untrue }
 }
 
+/// The slot is well as long as it signs with the key that it had, or once somebody has cured it.
+fn is_well(story: &Story, cured: &Arc<AtomicBool>) -> impl Fn() -> bool + Send + Sync + use<> {
+    let (sim, cured) = (Arc::clone(&story.sim), Arc::clone(cured));
+    move || {
+        let signs = sim.with(|state| state.signs(SLOT)).unwrap();
+        let moved = signs.iter().any(|(_, valid)| *valid == Some(embedded_azure::KeyType::Secondary));
+        !moved || cured.load(Ordering::SeqCst)
+    }
+}
+
+/// Waves as they are where nothing is said, with a gate in which the slot is asked; it has no second chance, for that is
+/// nothing but more of the same.
+fn ask(story: &mut Story, health: Url) {
+    let instance = &mut story.config.instances[0];
+    let slot = instance.consumers().find(|consumer| consumer.name() == SLOT).unwrap();
+    instance.policy.waves.clear();
+    instance.policy.settle_within = Duration::ZERO;
+    instance.policy.watched.insert(slot.clone());
+    instance.health.insert(slot, health);
+}
+
 struct Stage {
     story: Story,
     interceptor: Arc<Interceptor>,
@@ -506,6 +543,8 @@ struct Stage {
     /// What the worker is to look after, whatever it is configured with.
     configured: Config,
     untrue: Mutex<Vec<String>>,
+    /// Whether the app has been cured that does not come back.
+    cured: Arc<AtomicBool>,
 }
 
 impl Stage {
@@ -530,6 +569,15 @@ impl Stage {
                 Ending::Decided(Decision::Waiting { until, .. }) | Ending::Busy { until, .. } => {
                     self.execution_ends();
                     self.pass_time(*until);
+                }
+                Ending::Decided(Decision::Blocked(BlockedBy::Unhealthy { .. })) => {
+                    assert_eq!(
+                        all_hold(&self.story),
+                        KeyType::Primary,
+                        "it is back, and nobody else was moved"
+                    );
+                    self.cured.store(true, Ordering::SeqCst);
+                    self.unblock().await;
                 }
                 // Somebody reads what is in the way, and sees to it.
                 Ending::Decided(Decision::Blocked(_)) if scenario.is_hindered() => self.sees_to_it(scenario),
@@ -576,15 +624,27 @@ impl Stage {
         let (store, clock) = self.intercepted();
         let worker = story.worker(&self.proxy.base, Arc::clone(&store), Arc::clone(&clock));
         let reported = report(story, MACHINES[0]);
-        self.interceptor.turns();
         let says = async {
             worker.take_report(&reported, story.clock.now() + TimeDelta::seconds(25)).await.is_ok()
                 && acknowledge(store, clock, &report(story, MACHINES[1])).await.is_ok()
         };
+        self.maybe_killed(says).await;
+    }
+
+    /// A person who has cured the app says that the waves go on; his command may die on the way, and he says it again.
+    async fn unblock(&self) {
+        let (store, clock) = self.intercepted();
+        self.maybe_killed(record(store, clock, &self.story.config.instances[0].id, Event::Unblocked {}))
+            .await;
+    }
+
+    /// Does something that is no run, and buries whoever died of it.
+    async fn maybe_killed<T>(&self, act: impl Future<Output = T>) {
+        self.interceptor.turns();
         let done = tokio::select! {
             biased;
             () = self.interceptor.stopped() => None,
-            done = Box::pin(says) => Some(done),
+            done = Box::pin(act) => Some(done),
         };
         if done.is_none() || self.interceptor.is_dead() {
             self.bury().await;
@@ -634,15 +694,24 @@ impl Stage {
     }
 }
 
-/// As the command does.
 async fn acknowledge(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     said: &KeyReport,
 ) -> Result<(), StoreError> {
-    let mut lease = Lease::acquire(store, clock, &said.service, "acknowledge").await?;
     let (consumer, fingerprint) = (ConsumerId::Manual(said.name.clone()), said.fingerprint.clone());
-    let recorded = lease.record(Event::Acknowledged { consumer, fingerprint, by: "ada".into() });
+    record(store, clock, &said.service, Event::Acknowledged { consumer, fingerprint, by: "ada".into() }).await
+}
+
+/// Puts something on record as commands do.
+async fn record(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    service: &ServiceId,
+    event: Event,
+) -> Result<(), StoreError> {
+    let mut lease = Lease::acquire(store, clock, service, "a person").await?;
+    let recorded = lease.record(event);
     lease.release().await?;
     recorded
 }

@@ -521,8 +521,9 @@ async fn a_key_value_is_read_and_what_is_in_its_way_is_an_error() {
 /// What a write to a vault or store needs is a right of its data plane, which ARM tells of as of any other.
 #[tokio::test]
 async fn the_right_to_write_secrets_and_key_values_is_judged_without_a_write() {
-    let (set, put) = (
+    let (set, list, put) = (
         "Microsoft.KeyVault/vaults/secrets/setSecret/action",
+        "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
         "Microsoft.AppConfiguration/configurationStores/keyValues/write",
     );
     let mut world = World::default();
@@ -547,6 +548,12 @@ async fn the_right_to_write_secrets_and_key_values_is_judged_without_a_write() {
             "Key Vault Secrets Officer",
         ),
         (
+            "https://kv-demo.vault.azure.net/secrets/signalr",
+            list,
+            "vaults/kv-demo",
+            "Key Vault Secrets Officer",
+        ),
+        (
             "https://cs-demo.azconfig.io/kv/chat",
             put,
             "configurationStores/cs-demo",
@@ -555,6 +562,7 @@ async fn the_right_to_write_secrets_and_key_values_is_judged_without_a_write() {
     ];
     let judged = |report: &Report, subject: &str| {
         let is = |one: &&Finding| one.subject == subject && one.check == Check::Permission;
+        // The worst comes first.
         report.findings.iter().find(is).cloned().unwrap_or_else(|| panic!("{subject}: {report:#?}"))
     };
     let report = examine(&story).await;
@@ -580,13 +588,20 @@ async fn the_right_to_write_secrets_and_key_values_is_judged_without_a_write() {
         story.sim.with(State::allow_all);
     }
     // A vault that goes by access policies grants nothing by roles.
-    story.sim.with(|state| {
-        let action = set.to_owned();
-        state.deny_by(Denial { scope: "/".into(), action, by: DeniedBy::AccessPolicy, app: None });
-    });
-    let denied = judged(&examine(&story).await, subjects[0].0);
-    assert_eq!(denied.severity, Severity::Error, "{denied:?}");
-    assert!(denied.fix.as_ref().unwrap().starts_with("az keyvault set-policy --name kv-demo "), "{denied:?}");
+    for action in [set, list] {
+        story.sim.with(|state| {
+            let action = action.to_owned();
+            state.deny_by(Denial { scope: "/".into(), action, by: DeniedBy::AccessPolicy, app: None });
+        });
+        let denied = judged(&examine(&story).await, subjects[0].0);
+        assert_eq!(denied.severity, Severity::Error, "{denied:?}");
+        assert!(denied.what.contains(action), "{denied:?}");
+        assert!(
+            denied.fix.as_ref().unwrap().starts_with("az keyvault set-policy --name kv-demo "),
+            "{denied:?}"
+        );
+        story.sim.with(State::allow_all);
+    }
     assert_eq!(story.requests("KeyVault_SetSecret") + story.requests("AppConfiguration_PutKeyValue"), 0);
 }
 
@@ -621,6 +636,11 @@ async fn a_secret_is_read_and_what_is_in_its_way_is_an_error() {
     let report = examine(&story).await;
     let finding = only(&report, Check::KeyVault, Severity::Error, &site("chat-func"));
     assert!(finding.what.contains("Microsoft.Web/sites/config/Read"), "{finding:?}");
+    let lacks = only(&report, Check::Permission, Severity::Error, &site("chat-func"));
+    assert!(lacks.what.contains("may not do Microsoft.Web/sites/config/Read"), "{lacks:?}");
+    for fix in [finding, lacks].map(|one| one.fix.as_deref().unwrap_or_default()) {
+        assert!(fix.contains("az role definition create") && fix.contains("sites/config/Read"), "{fix}");
+    }
 }
 
 /// Where the identity of an app is what keeps a secret from it, the command gives that identity what it lacks.

@@ -1,5 +1,7 @@
 //! Container apps and static web apps.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use embedded_azure::{
     ContainerApp, ContainerJob, ContainerSecret, Options, State, StaticEnvironment, StaticWebApp, World,
 };
@@ -71,6 +73,34 @@ async fn who_holds_a_key_and_is_not_configured_is_found() {
         assert!(found.fix.as_ref().unwrap().contains(&format!("add \"{id}\" to the {list} of")), "{found:?}");
     }
     assert!(!report.findings.iter().any(|finding| finding.subject.ends_with("/other")), "{report:#?}");
+}
+
+/// Azure refuses a second role of a name.
+#[tokio::test]
+async fn roles_that_allow_other_things_have_other_names() {
+    let story = Story::of(world(), Options::default()).await;
+    story.sim.with(|state| {
+        for right in ["write", "read", "Read", "Write", "regeneratekey/action"] {
+            for kind in ["Microsoft.App/containerApps", "Microsoft.App/jobs", "Microsoft.Web/sites/config"] {
+                state.deny("/", &format!("{kind}/{right}"));
+            }
+            state.deny("/", &format!("Microsoft.SignalRService/SignalR/{right}"));
+        }
+        state.deny("/", "Microsoft.App/managedEnvironments/join/action");
+        state.deny("/", "Microsoft.Web/staticSites/builds/config/write");
+    });
+    let report = examine(&story).await;
+    let mut roles: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for fix in report.findings.iter().filter_map(|finding| finding.fix.as_ref()) {
+        for role in fix.split("az role definition create --role-definition '").skip(1) {
+            let role: serde_json::Value =
+                serde_json::Deserializer::from_str(role).into_iter().next().unwrap().unwrap();
+            let name = role["Name"].as_str().unwrap().to_owned();
+            roles.entry(name).or_default().insert(role["Actions"].to_string());
+        }
+    }
+    assert!(roles.keys().any(|name| name.contains(" jobs ")), "{roles:#?}");
+    assert!(roles.len() >= 5 && roles.values().all(|actions| actions.len() == 1), "{roles:#?}");
 }
 
 #[tokio::test]

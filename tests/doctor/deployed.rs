@@ -1,6 +1,7 @@
 //! `--as-deployed`: the platform's settings. The embedded Azure is on loopback, so that is found every time.
 
-use signalr_rekey::doctor::{Check, Report, Severity};
+use embedded_azure::{Fault, FaultKind, Options, SiteAuthentication, World};
+use signalr_rekey::doctor::{Check, Finding, Report, Severity};
 
 use super::common::Story;
 use super::{SCHEDULE, bad, examine_in, site};
@@ -64,6 +65,72 @@ async fn each_setting_that_is_wrong_is_found_and_repaired_in_the_own_app() {
         let report = deployed(|setting| (setting == "AzureWebJobsStorage").then_some(value)).await;
         assert_eq!(of(&report, "AzureWebJobsStorage").unwrap().0, Severity::Error, "{value}");
     }
+}
+
+/// The app itself behind App Service authentication that lets these paths through.
+async fn authenticated(required: bool, action: &str, excluded: &[&str]) -> Report {
+    let mut world = World::default();
+    let own = world.sites.iter_mut().find(|site| site.name == "chat-func").unwrap();
+    own.authentication = Some(SiteAuthentication {
+        require_authentication: required,
+        unauthenticated_client_action: action.into(),
+        excluded_paths: excluded.iter().map(ToString::to_string).collect(),
+    });
+    let mut story = Story::of(world, Options::default()).await;
+    story.config.own_site = Some("chat-func".into());
+    examine_in(&story, &GOOD, true).await
+}
+
+fn of_authentication(report: &Report) -> Vec<&Finding> {
+    report.findings.iter().filter(|finding| finding.what.contains("App Service authentication")).collect()
+}
+
+#[tokio::test]
+async fn a_sign_in_that_is_asked_of_event_grid_too_is_an_error() {
+    let all = ["/runtime/webhooks/EventGrid", "/api/OnAlert", "/api/OnReport"];
+    for (excluded, closed) in [
+        (&[][..], &all[..]),
+        (&["/health"], &all[..]),
+        // The start of a path is no path.
+        (&["/runtime", "/api/OnAlert", "/api/OnReport"], &all[..1]),
+        (&["/runtime/webhooks/*"], &all[1..]),
+    ] {
+        let report = authenticated(true, "RedirectToLoginPage", excluded).await;
+        let found = of_authentication(&report);
+        let [found] = found[..] else { panic!("{found:#?}") };
+        assert_eq!((found.severity, &found.subject), (Severity::Error, &site("chat-func")));
+        let what = format!("App Service authentication asks for a sign-in at {}", closed.join(", "));
+        assert_eq!(found.what, what);
+        let paths = [excluded, closed].concat().join(",");
+        let fix = found.fix.as_ref().unwrap();
+        assert!(fix.starts_with(&format!("az webapp auth update --ids {}", site("chat-func"))), "{fix}");
+        assert!(
+            fix.contains(&format!("--excluded-paths {paths}")) || fix.contains(&format!("'{paths}'")),
+            "{fix}"
+        );
+    }
+    for (required, action, excluded) in [
+        (true, "Return401", &all[..]),
+        (true, "Return401", &["/RUNTIME/webhooks/*", "/api/*"]),
+        (false, "Return401", &[]),
+        (true, "AllowAnonymous", &[]),
+    ] {
+        let report = authenticated(required, action, excluded).await;
+        assert_eq!(of_authentication(&report)[0].severity, Severity::Ok, "{required} {action} {excluded:?}");
+    }
+}
+
+#[tokio::test]
+async fn authentication_that_cannot_be_read_is_noted_and_none_is_well() {
+    assert_eq!(of_authentication(&deployed(|_| None).await)[0].severity, Severity::Ok);
+    let mut story = Story::new().await;
+    story.config.own_site = Some("chat-func".into());
+    story.sim.fault(Fault::new("WebApps_GetAuthSettingsV2WithoutSecrets", FaultKind::Forbidden));
+    let report = examine_in(&story, &GOOD, true).await;
+    let found = of_authentication(&report);
+    assert_eq!((found.len(), found[0].severity), (1, Severity::Note), "{found:#?}");
+    assert!(found[0].what.contains("was not checked"), "{found:#?}");
+    assert!(story.sim.waiting().is_empty());
 }
 
 #[tokio::test]

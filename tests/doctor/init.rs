@@ -264,6 +264,8 @@ async fn secrets_and_key_values_that_no_app_refers_to_are_found_where_they_are_k
         unasked.instances[0].vault_secrets.is_empty() && unasked.instances[0].app_configuration.is_empty()
     );
 
+    // What could not be looked through is no good end.
+    assert_eq!(look(&["kv-demo"], &["cs-demo"]).await.lacks(), None);
     story.sim.with(|state| {
         state.deny("/", "Microsoft.KeyVault/vaults/secrets/readMetadata/action");
         state.deny("/", "Microsoft.AppConfiguration/configurationStores/keyValues/read");
@@ -274,4 +276,17 @@ async fn secrets_and_key_values_that_no_app_refers_to_are_found_where_they_are_k
     {
         assert!(found.summary().iter().any(|line| line.starts_with(what)), "{:?}", found.summary());
     }
+    assert!(found.lacks().is_some_and(|why| why.contains("vaults and stores")), "{found:?}");
+
+    // A secret that may not be read may hold the key in use: it is named, so that it blocks.
+    story.sim.with(embedded_azure::State::allow_all);
+    let partner = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
+    story.sim.with(|state| state.deny("/", partner));
+    let found = look(&["kv-demo"], &[]).await;
+    assert!(found.lacks().is_some(), "{found:?}");
+    let text = write(&found).unwrap();
+    assert!(text.contains("  # it could not be read, and is named so that it blocks"), "{text}");
+    let config = read(&text);
+    let named: Vec<&str> = config.instances[0].vault_secrets.iter().map(|one| one.id.name()).collect();
+    assert!(named.contains(&"partner") && !named.contains(&"followed"), "{text}");
 }

@@ -10,7 +10,7 @@ use rekey_core::model::{
 };
 use rekey_core::plan::{
     Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Part, ReferenceFault, SettingFault, Step,
-    Unknown, WaitFor, WavesDiffer, Whereabouts, standing,
+    Unknown, Unseen, WaitFor, WavesDiffer, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -75,9 +75,12 @@ fn waits() -> Vec<WaitFor> {
     let job = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/jobs/nightly".parse().unwrap();
     let job = ConsumerId::ContainerApp(job);
     let execution = Execution { job, name: "nightly-x".into(), began: Some(now()), until: now() };
+    let secret = ConsumerId::KeyVaultSecret(SecretId::new("v.vault.azure.net", "chat").unwrap());
+    let readers = Unseen { consumer: secret, since: now(), until: now() };
     let all = vec![
         WaitFor::Grace(PRIMARY),
         WaitFor::Executions { key_type: PRIMARY, who: vec![execution] },
+        WaitFor::Readers { key_type: PRIMARY, who: vec![readers] },
         WaitFor::Operation(PRIMARY),
         WaitFor::LostOperation(PRIMARY),
         WaitFor::Acceptance(PRIMARY),
@@ -96,6 +99,7 @@ fn waits() -> Vec<WaitFor> {
         match wait {
             WaitFor::Grace(_)
             | WaitFor::Executions { .. }
+            | WaitFor::Readers { .. }
             | WaitFor::Operation(_)
             | WaitFor::LostOperation(_)
             | WaitFor::Acceptance(_)

@@ -194,6 +194,78 @@ async fn a_forced_regeneration_between_two_waves_is_repaired_at_once() {
     assert_eq!(story.journal().await.wave(), None, "there is no way back to a key that is gone");
 }
 
+/// The hook strikes right after the write of the first wave, so that the run which wrote it is at its gate.
+fn force_in_the_middle(story: &Story, key_type: KeyType) {
+    let forced = super::common::azures(&[key_type]);
+    story.sim.after(SLOTS, 1, move |state| state.force_regeneration("sr-demo", &forced).unwrap());
+}
+
+/// Nobody was cut off for longer than a gate begins late and an app takes to restart, and by nothing else.
+fn is_soon_repaired(story: &Story) {
+    story.clock.advance(MINUTE);
+    let report = story.sim.report();
+    assert_eq!(report.refused_unexplained, 0, "{report:#?}");
+    assert!(!report.outages.is_empty(), "somebody held that key");
+    let soon = |outage: &embedded_azure::Outage| !outage.open && outage.length_ms <= 4 * 60_000;
+    assert!(report.outages.iter().all(|one| soon(&one.outage)), "{:#?}", report.outages);
+}
+
+/// It takes the key away from all who were not moved yet, and with it the way back from a wave that is not well.
+#[tokio::test]
+async fn a_forced_regeneration_of_the_old_key_in_the_middle_of_a_wave_leaves_no_way_back() {
+    let mut story = in_waves().await;
+    let sim = Arc::clone(&story.sim);
+    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
+    ask(&mut story, "chat-web/staging", url);
+    force_in_the_middle(&story, PRIMARY);
+    story.watch(4 * HOUR).await;
+    assert_eq!((all_hold(&story), writes(&story, SLOTS).len()), (SECONDARY, 1));
+    let journal = story.journal().await;
+    assert_eq!(
+        (journal.wave(), count(&journal, |event| matches!(event, Event::GateFailed { .. }))),
+        (None, 0)
+    );
+    is_soon_repaired(&story);
+}
+
+/// Who was moved is given back the key that works, and the rotation begins anew.
+#[tokio::test]
+async fn a_forced_regeneration_of_the_new_key_in_the_middle_of_a_wave_is_repaired_and_the_rotation_goes_on() {
+    let story = in_waves().await;
+    force_in_the_middle(&story, SECONDARY);
+    let reports = story.watch(12 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!((all_hold(&story), writes(&story, SLOTS).len()), (SECONDARY, 3));
+    assert_eq!(story.refused(), 0, "the slot has the old key again before it has restarted");
+}
+
+/// What was to be moved back stays, for the key that it had is gone meanwhile.
+#[tokio::test]
+async fn a_rollback_that_is_still_to_be_done_ends_where_its_key_is_regenerated() {
+    let mut story = in_waves().await;
+    let sim = Arc::clone(&story.sim);
+    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
+    ask(&mut story, "chat-web/staging", url);
+    let forbidden = embedded_azure::Fault::new(SLOTS, embedded_azure::FaultKind::Forbidden).times(u64::MAX);
+    while writes(&story, SLOTS).is_empty() {
+        story.tick().await;
+        story.clock.advance(MINUTE);
+    }
+    story.sim.fault(forbidden);
+    let reports = story.watch(HOUR).await;
+    assert!(matches!(reports[0].ending, Ending::Failed(_)), "{reports:#?}");
+    let failed = story.journal().await.wave().map(|wave| wave.gate.clone());
+    assert!(matches!(failed, Some(Gate::Failed { then: AfterGate::RollBack, .. })), "{failed:?}");
+    story.force("sr-demo", &[PRIMARY]).unwrap();
+    story.clock.advance(2 * MINUTE);
+    let reports = story.repair().await;
+    assert!(reports.iter().all(|report| !report.ending.is_failure()), "{reports:#?}");
+    story.sim.clear_faults();
+    story.watch(HOUR).await;
+    assert_eq!((all_hold(&story), story.journal().await.wave()), (SECONDARY, None));
+    is_soon_repaired(&story);
+}
+
 #[tokio::test]
 async fn a_window_that_closes_between_two_waves_leaves_the_next_to_the_window_after_it() {
     let mut story = in_waves().await;

@@ -27,7 +27,7 @@ pub use snapshot::{
     Consumer, ConsumerRef, CutOff, Execution, External, Holding, ReferenceFault, SettingFault, Snapshot,
     Unknown, Whereabouts,
 };
-pub use step::{Awaited, BlockedBy, Decision, Due, Part, Step, WaitFor, WavesDiffer};
+pub use step::{Awaited, BlockedBy, Decision, Due, Part, Step, Unseen, WaitFor, WavesDiffer};
 pub use waves::{WaveOrder, after_gate, not_seen_with, wave_begun};
 
 use chrono::{DateTime, Utc};
@@ -205,10 +205,13 @@ impl View<'_> {
             return Decision::Blocked(self.unknown().unwrap_or(BlockedBy::JournalDisagrees));
         };
         if released > self.now {
-            let who = self.executions_until(key_type, released);
-            let is_left = who.is_empty();
-            let reason =
-                if is_left { WaitFor::Grace(key_type) } else { WaitFor::Executions { key_type, who } };
+            let executions = self.executions_until(key_type, released);
+            let readers = self.readers_awaited(key_type);
+            let reason = match (executions.is_empty(), readers.is_empty()) {
+                (false, _) => WaitFor::Executions { key_type, who: executions },
+                (true, false) => WaitFor::Readers { key_type, who: readers },
+                (true, true) => WaitFor::Grace(key_type),
+            };
             return Decision::Waiting { reason, until: released };
         }
         if let Some(failures) = self.journal.failures() {

@@ -10,7 +10,7 @@ use crate::references::{self, Reference};
 use crate::service::Service;
 use crate::traffic::{Connection, Process, Tally, read_connections};
 use crate::world::app_configurations::Read;
-use crate::world::{ConnectionStringEntry, InitialApp, SiteIdentity, UpdateStrategy};
+use crate::world::{ConnectionStringEntry, InitialApp, SiteAuthentication, SiteIdentity, UpdateStrategy};
 
 /// One web app, function app or slot.
 pub(crate) struct App {
@@ -24,6 +24,7 @@ pub(crate) struct App {
     pub(crate) sticky_settings: BTreeSet<String>,
     pub(crate) sticky_connection_strings: BTreeSet<String>,
     pub(crate) identity: SiteIdentity,
+    pub(crate) authentication: Option<SiteAuthentication>,
     pub(crate) modified: DateTime<Utc>,
     pub(crate) deleted: bool,
     pub(crate) tallies: BTreeMap<usize, Tally>,
@@ -57,6 +58,7 @@ impl App {
             sticky_settings,
             identity,
             reads,
+            authentication,
         } = app;
         Self {
             name: id.name(),
@@ -68,6 +70,7 @@ impl App {
             sticky_settings,
             sticky_connection_strings: BTreeSet::new(),
             identity,
+            authentication,
             modified: now,
             deleted: false,
             tallies: BTreeMap::new(),

@@ -102,7 +102,7 @@ pub use self::world::containers::{
 pub use self::world::static_sites::{StaticEnvironment, StaticWebApp};
 pub use self::world::vaults::{Secret, Vault};
 pub use self::world::{
-    ConnectionStringEntry, SignalR, Site, SiteIdentity, UpdateStrategy, World, WorldError,
+    ConnectionStringEntry, SignalR, Site, SiteAuthentication, SiteIdentity, UpdateStrategy, World, WorldError,
 };
 
 use self::event_grid::{Delivery, Outcome};

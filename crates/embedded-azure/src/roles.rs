@@ -53,7 +53,7 @@ pub enum DeniedBy {
 
 /// The action that an operation needs (docs: Azure permissions for Web and Mobile, for Management and governance;
 /// Microsoft.SignalRService's operation list). Operations that are not here need none.
-const ACTIONS: [(&str, &str); 44] = [
+const ACTIONS: [(&str, &str); 46] = [
     ("Subscriptions_Get", "Microsoft.Resources/subscriptions/read"),
     ("ResourceGroups_List", "Microsoft.Resources/subscriptions/resourceGroups/read"),
     ("ResourceGroups_Get", "Microsoft.Resources/subscriptions/resourceGroups/read"),
@@ -94,6 +94,8 @@ const ACTIONS: [(&str, &str); 44] = [
     ("WebApps_GetSiteConnectionStringKeyVaultReferencesSlot", "Microsoft.Web/sites/slots/config/Read"),
     ("WebApps_GetSiteConnectionStringKeyVaultReference", "Microsoft.Web/sites/config/Read"),
     ("WebApps_GetSiteConnectionStringKeyVaultReferenceSlot", "Microsoft.Web/sites/slots/config/Read"),
+    ("WebApps_GetAuthSettingsV2WithoutSecrets", "Microsoft.Web/sites/config/Read"),
+    ("WebApps_GetAuthSettingsV2WithoutSecretsSlot", "Microsoft.Web/sites/slots/config/Read"),
     // What the refresh needs is told in public definitions of roles alone.
     ("WebApps_RefreshKeyVaultReferences", "Microsoft.Web/sites/config/Write"),
     ("WebApps_RefreshKeyVaultReferencesSlot", "Microsoft.Web/sites/slots/config/Write"),

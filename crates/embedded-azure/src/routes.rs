@@ -283,6 +283,13 @@ static ROUTES: &[Route] = &[
         web::publishing_profiles,
     ),
     arm(GET, site!("/config/web"), "WebApps_GetConfiguration", web::configuration),
+    arm(GET, site!("/config/authsettingsV2"), "WebApps_GetAuthSettingsV2WithoutSecrets", web::authentication),
+    arm(
+        GET,
+        site!("/slots/{slot}/config/authsettingsV2"),
+        "WebApps_GetAuthSettingsV2WithoutSecretsSlot",
+        web::authentication,
+    ),
     arm(GET, site!("/slots/{slot}/config/web"), "WebApps_GetConfigurationSlot", web::configuration),
 ];
 

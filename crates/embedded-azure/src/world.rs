@@ -132,6 +132,22 @@ pub struct Site {
     /// What it reads by itself when its process starts.
     #[serde(default)]
     pub reads: Vec<Read>,
+    /// App Service authentication in front of it, and of its slots.
+    #[serde(default)]
+    pub authentication: Option<SiteAuthentication>,
+}
+
+/// App Service authentication (swagger: SiteAuthSettingsV2, of which this is GlobalValidation).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SiteAuthentication {
+    /// Whether every request needs it.
+    pub require_authentication: bool,
+    /// What becomes of a request without it: `RedirectToLoginPage`, `AllowAnonymous`, `Return401`, `Return403`, `Return404`.
+    pub unauthenticated_client_action: String,
+    /// The paths that need none.
+    #[serde(default)]
+    pub excluded_paths: Vec<String>,
 }
 
 /// The managed identities of an app, and by which of them its references are resolved.
@@ -243,6 +259,7 @@ pub(crate) struct InitialApp {
     pub(crate) sticky_settings: BTreeSet<String>,
     pub(crate) identity: SiteIdentity,
     pub(crate) reads: Vec<Read>,
+    pub(crate) authentication: Option<SiteAuthentication>,
 }
 
 impl fmt::Debug for ConnectionStringEntry {
@@ -339,6 +356,7 @@ impl World {
             sticky_settings: site.sticky_settings.clone(),
             identity: site.identity.clone(),
             reads: site.reads.clone(),
+            authentication: site.authentication.clone(),
         };
         std::iter::once(None).chain(slots).map(app).collect()
     }

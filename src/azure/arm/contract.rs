@@ -69,6 +69,11 @@ impl Operation {
         matches!(self.effect, Effect::Change)
     }
 
+    /// Whether its body or answer holds secrets.
+    pub(crate) const fn shows_secrets(&self) -> bool {
+        self.secrets
+    }
+
     /// The same one, with what it is about.
     pub(crate) const fn about(self, subject: Subject) -> Self {
         Self { subject, ..self }

@@ -20,7 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use self::dictionary::Dictionary;
 pub(super) use self::dictionary::{list_dictionary, secret_parts, update_dictionary};
 pub(super) use self::references::{References, Resolved, read_references};
-pub use self::sites::{ReferenceIdentity, Site, UpdateStrategy};
+pub use self::sites::{Authentication, ReferenceIdentity, Site, UpdateStrategy};
 
 pub(in crate::azure) use self::readers::{by_reference, by_themselves};
 pub(super) use self::shown::add;
@@ -59,6 +59,11 @@ impl Place {
     /// By which of them it is written.
     pub(crate) fn writing(&self) -> Operation {
         dictionary::update_operation(&self.app, self.section)
+    }
+
+    /// By which of them it is read what the platform has made of its references.
+    pub(crate) fn resolving(&self) -> Operation {
+        references::OPERATIONS[dictionary::index(&self.app, self.section)]
     }
 
     /// Those of whose entries some were named, or both.

@@ -1,6 +1,7 @@
-//! What a run writes by a right that no read of ours proves and no role on the consumer tells of: secrets and key-values, whose
-//! rights are those of the data plane, and container apps, which are put into their environment. Azure Resource Manager tells
-//! what is granted there too, once it is known where that is: a vault or store is known by its name alone.
+//! What a run needs for a write, by a right that no read of ours proves and no role on the consumer tells of: for secrets and
+//! key-values, whose rights are those of the data plane, and container apps, which are put into their environment. Azure
+//! Resource Manager tells what is granted there too, once it is known where that is: a vault or store is known by its name
+//! alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,20 +75,21 @@ pub(super) async fn collect(
     }
     let there = &there;
     let of_data = holders.into_iter().filter_map(|of| {
-        let action = *changes(of).next()?.first()?;
         let place = match of {
             ConsumerId::KeyVaultSecret(secret) => (VAULTS, secret.vault().to_owned()),
             ConsumerId::KeyValue(at) => (STORES, at.host().split('.').next()?.to_owned()),
             _ => return None,
         };
-        let right = async move {
-            let told = match whereabouts(there.get(place.0), &place.1) {
-                Ok(id) => of_store(arm, caller, of, id, action).await,
-                Err(why) => Told::untold(why),
+        let rights = async move {
+            let granted = match whereabouts(there.get(place.0), &place.1) {
+                Ok(id) => Granted::ask(arm, caller, of, id).await,
+                Err(why) => Granted::Unknown(why),
             };
-            WriteRight { of: of.clone(), environment: None, action, told }
+            let right =
+                |action| WriteRight { of: of.clone(), environment: None, action, told: granted.tell(action) };
+            untried(of).into_iter().map(right).collect::<Vec<_>>()
         };
-        Some(right.boxed())
+        Some(rights.boxed())
     });
     // Those of one environment are asked about once.
     let mut known = BTreeSet::new();
@@ -100,11 +102,18 @@ pub(super) async fn collect(
                 Ok(entries) => Told::of(Permission::grant(&entries, action)),
                 Err(error) => Told::untold(cause::told(&error)),
             };
-            WriteRight { of: of.clone(), environment: Some(environment.clone()), action, told }
+            vec![WriteRight { of: of.clone(), environment: Some(environment.clone()), action, told }]
         };
         Some(right.boxed())
     });
-    at_once(of_data.chain(of_environments)).await
+    at_once(of_data.chain(of_environments)).await.into_iter().flatten().collect()
+}
+
+/// The actions on a secret or key-value that the kind declares, each once, but for that by which it was read.
+fn untried(of: &ConsumerId) -> BTreeSet<&'static str> {
+    let operations = Place::operations_on(of).into_iter();
+    let untried = operations.filter(|operation| operation.is_change() || !operation.shows_secrets());
+    untried.filter_map(|operation| operation.actions.first().copied()).collect()
 }
 
 /// The actions of what changes a consumer. Those behind the first are on what it is linked to.
@@ -137,24 +146,47 @@ fn whereabouts<'i>(listed: Option<&'i Listed>, name: &str) -> Result<&'i str, St
 
 const NOT_LISTED: &str = "no subscription of what is configured shows it";
 
-/// Whether something may be written in a vault or store. A role may be assigned at a single secret.
-async fn of_store(arm: &Arm, caller: &Caller, of: &ConsumerId, id: &str, action: &str) -> Told {
-    let by_roles = |granted: Result<Vec<Permission>, ArmError>| match granted {
-        Ok(entries) => Told::of(Permission::grant_data(&entries, action)),
-        Err(error) => Told::untold(cause::told(&error)),
-    };
-    let Some(secret) = of.secret() else { return by_roles(arm.permissions(id).await) };
-    match arm.vault_access(id, caller.object.as_deref().unwrap_or_default()).await {
-        Err(error) => Told::untold(cause::told(&error)),
-        Ok(VaultAccess::Roles) => by_roles(arm.permissions(&format!("{id}/secrets/{}", secret.name())).await),
-        Ok(VaultAccess::Policies { own, others }) => match VaultAccess::permit(&own, &others, "set") {
-            Some(true) => Told::Granted,
-            Some(false) => Told::Denied { by_policies: true },
-            None => {
-                let why = "the vault goes by access policies, and only those of others permit it: of groups, perhaps, that it is in"
-                    .to_owned();
-                Told::Untold { why, by_policies: true }
+/// By what a vault or store goes, and what that grants.
+enum Granted {
+    Roles(Vec<Permission>),
+    Policies {
+        own: Vec<String>,
+        others: Vec<String>,
+    },
+    /// Why nobody tells.
+    Unknown(String),
+}
+
+impl Granted {
+    /// A role may be assigned at a single secret.
+    async fn ask(arm: &Arm, caller: &Caller, of: &ConsumerId, id: &str) -> Self {
+        let by_roles = |granted: Result<Vec<Permission>, ArmError>| match granted {
+            Ok(entries) => Self::Roles(entries),
+            Err(error) => Self::Unknown(cause::told(&error)),
+        };
+        let Some(secret) = of.secret() else { return by_roles(arm.permissions(id).await) };
+        match arm.vault_access(id, caller.object.as_deref().unwrap_or_default()).await {
+            Err(error) => Self::Unknown(cause::told(&error)),
+            Ok(VaultAccess::Roles) => {
+                by_roles(arm.permissions(&format!("{id}/secrets/{}", secret.name())).await)
             }
-        },
+            Ok(VaultAccess::Policies { own, others }) => Self::Policies { own, others },
+        }
+    }
+
+    fn tell(&self, action: &str) -> Told {
+        match self {
+            Self::Unknown(why) => Told::untold(why),
+            Self::Roles(entries) => Told::of(Permission::grant_data(entries, action)),
+            Self::Policies { own, others } => match VaultAccess::permit(own, others, action) {
+                Some(true) => Told::Granted,
+                Some(false) => Told::Denied { by_policies: true },
+                None => {
+                    let why = "the vault goes by access policies, and only those of others permit it: of groups, perhaps, that it is in"
+                        .to_owned();
+                    Told::Untold { why, by_policies: true }
+                }
+            },
+        }
     }
 }

@@ -5,7 +5,7 @@ sentences! {
     placed(fingerprint, file) = "{file}: the key {fingerprint} of the secret was put in";
     works(fingerprint) = "the app works with the key {fingerprint}";
     put_back(fingerprint) = "the files have the old key {fingerprint} again, and the app works with it";
-    reported(fingerprint, name) = "reported as {name}: the app works with the key {fingerprint}";
+    reported(fingerprint, name) = "reported as {name}: the app has the key {fingerprint}";
     IN_ORDER = "in order: the app works with the key of the secret";
 
     // Beginning.
@@ -20,6 +20,10 @@ sentences! {
     // The secret.
     VAULT_FIREWALL = "the vault's network rules do not let this machine in: add its address or its subnet to them, or reach \
         the vault by a private endpoint. A role does not help";
+    VAULT_PRIVATE = "the vault takes no calls from public networks: connect this machine to a network with a private endpoint of \
+        the vault, and let it resolve the vault's name there. A role does not help";
+    VAULT_POLICY = "the vault goes by access policies: let the machine's identity get its secrets by one (`az keyvault set-policy \
+        --name … --object-id … --secret-permissions get`). A role does not help";
     no_string(secret) = "the secret {secret} holds no connection string with a key, or more than one: write the service's \
         connection string into it";
     wanted_refused(secret, detail) = "the service does not accept the key of the secret {secret} ({detail}): no file was \
@@ -29,6 +33,7 @@ sentences! {
 
     // Files.
     unreadable(file) = "cannot read {file}: check its name, and that the agent may read it";
+    NO_REGULAR_FILE = "it is no regular file";
     no_text(file) = "{file} is not UTF-8, and is left as it is: save it as UTF-8, or put the connection string into another \
         file";
     too_large(file, mebibytes) = "{file} is larger than {mebibytes} MiB, and is left as it is: put the connection string into \
@@ -46,6 +51,11 @@ sentences! {
         it away, and start the agent again. The file is left as it is";
     changed_meanwhile(file) = "{file} was changed by somebody else at the same time, and is left as it is: the next round \
         tries again";
+    changed_in_reload(file) = "{file} was changed while the app was made to read it, and has another key again: nobody can tell \
+        with which the app works, so the new one is not reported. The next rounds try again; if a template or a deployment \
+        writes the old string each time, correct that";
+    unread_after_reload(file) = "{file} could not be read again after the app was made to read it, so nobody can tell with which \
+        key the app works: the new one is not reported";
     not_placed(file) = "cannot replace {file}, which still has the old key: the agent writes a file beside it, with the same \
         owner, and renames it. Let it write in that folder; a single file that is mounted into a container cannot be \
         replaced: mount its folder";
@@ -65,6 +75,12 @@ sentences! {
     HIDDEN_OUTPUT = "[an output with a key]";
     not_well(url, within, why) = "the app does not work: {url} gave no success within {within}: {why}";
 
+    cut_off(fingerprint, detail) = "the app is cut off: the service does not accept the key {fingerprint} any more, which the app \
+        and the secret have ({detail}). Somebody has regenerated it. signalr-rekey repairs the secret with its next run, and this \
+        agent the app after that; if it does not, look at `signalr-rekey status`";
+    acceptance_unknown(fingerprint, detail) = "cannot ask the service whether it still accepts the key {fingerprint} of the app \
+        ({detail}): let this machine reach it over https, or set verify = \"none\" in the agent's file";
+
     // Going back.
     NOTHING_TO_PUT_BACK = "no file was changed for it, so there is nothing to put back: look at the app. The next round tries \
         again";
@@ -77,12 +93,15 @@ sentences! {
     put_back_failed(file) = "cannot put the old text of {file} back: its copy lies beside it. Look at the app; the next \
         round goes on with the new key";
     put_back_and_not_well(fingerprint, why) = "the files have the old key {fingerprint} again, and the app does not work with \
-        it either: {why}. Look at the app";
+        it either, so it is not the key: {why}. Look at the app";
 
     // Reports.
     NO_CODE = "cannot read the code of the function that takes reports: check code_file";
-    not_reported(fingerprint, name, why) = "could not report as {name} that the app works with the key {fingerprint}, and the \
+    not_reported(fingerprint, name, why) = "could not report as {name} that the app has the key {fingerprint}, and the \
         next round tries again: {why}";
+    reported_invalid(fingerprint, name) = "reported as {name}: the app has the key {fingerprint}. By what signalr-rekey last saw, \
+        that is neither of the service's keys: the app is very likely cut off. If the secret has the key as well, the next run \
+        repairs it; if it does not, look at `signalr-rekey status`";
     NO_REPORT_ANSWER = "no answer from the report's URL";
     report_unauthorized(status) = "it was answered {status}: give the agent the current code of the function";
     report_not_found(status, said) = "it was answered {status} ({said}): check the URL, and that rekey.toml has the instance \
@@ -96,6 +115,6 @@ sentences! {
 
     // Waiting.
     rests(fingerprint, until) = "the app does not work with the key {fingerprint} of the secret, and is not restarted for it \
-        again before {until}, unless the agent is started anew";
+        again before {until}, unless `signalr-rekey agent` is started anew without --once";
     STOPPED = "stopped: what was begun goes on with the next start";
 }

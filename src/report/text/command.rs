@@ -9,6 +9,8 @@ sentences! {
     NOT_A_TERMINAL = "not a terminal: pass --yes to confirm. Nothing was done";
     OWN_MEMORY = "the journal is in the memory of this process alone (REKEY_STATE=memory): what other processes did, \
         rotations included, is not known here. A shared journal needs a storage, such as Azurite";
+    NOT_IN_OWN_MEMORY = "the journal is in the memory of this process alone (REKEY_STATE=memory), so what is recorded would end \
+        with this command; nothing was done. A shared journal needs a storage, such as Azurite";
     without_the_journal() = "warning: this is without the journal of the deployed app, as if every key were seen for the \
         first time. To share it: {NAME_THE_STORAGE}";
     not_configured(name, file, known) = "{name:?} is not configured; {file} has: {known}";
@@ -18,6 +20,13 @@ sentences! {
     NO_JSON = "could not write the answer as JSON";
     STOPPING = "stopping after the current step, to give the lease back; press again to stop at once";
     DOCTOR_ALL = "; --all shows what passed";
+
+    // `status --web`.
+    WEB_READY = "the status page is at this address, for a browser on this machine and for nobody who does not know it; reload it to \
+        look again, ctrl-c ends it";
+    WEB_NO_PORT = "the status page cannot be shown on this machine";
+    web_no_journal() = "the status page shows what runs of the deployed app have told, which is kept beside its journal, and that is out \
+        of reach. To share it: {NAME_THE_STORAGE}";
 
     // `unblock`.
     UNBLOCK_OTHER_RUN = "another run is at work, and nothing was cleared: repeat this command in two minutes";
@@ -59,12 +68,14 @@ sentences! {
     acknowledge_stands(name, decision) = "as it stands, {name}: {decision}";
     acknowledge_to_record(says) = "to be recorded: {says}";
     acknowledge_not_known(name, service, file, known) = "{name:?} is nobody whose word counts for {service}: it is neither among its \
-        reporters and manual consumers in {file}, nor a secret that readers may read unseen; there is: {known}. Nothing was done";
+        reporters and manual consumers in {file}, nor a secret or key-value that readers may read unseen; there is: {known}. Nothing was done";
     acknowledge_which_key(who) = "which key does {who} hold? Consumers hold both keys, or none: pass --key Primary or --key \
         Secondary. Nothing was done";
     acknowledge_known(who, key_type) = "nothing to acknowledge: it is on record that {who} holds the {key_type} key; pass --key if \
         it holds the other";
     acknowledge_no_wait(consumer) = "nothing to acknowledge: no key is waiting for readers of {consumer}, or both are: pass --key then";
+    acknowledge_left_known(consumer, key_type, by, at) = "nothing to acknowledge: it is on record since {at} that whoever reads \
+        {consumer} has left the {key_type} key, as {by} said";
     acknowledge_holds(by, who, key_type, key) = "{by} says: {who} holds the {key_type} key ({key}) now, and no other";
     acknowledge_left(by, consumer, key_type, key) = "{by} says: whoever reads {consumer} has left the {key_type} key ({key})";
     acknowledged(name) = "{name}: recorded; the next run goes by it";
@@ -184,6 +195,8 @@ sentences! {
     INIT_NOTHING_FOUND = "no app that could be read holds a connection string of a service, so nothing was written";
     INIT_SLOTS_MISSING = "the slots of some apps could not be listed, so the file does not name them: see above, and add \
         those that hold a key, or run init as somebody who may read them";
+    INIT_STORES_MISSING = "not everything in the vaults and stores that were named could be read: see above, and add what holds \
+        a key, or run init as somebody who may read it";
     init_written(path) = "{path} is written: review it, then run `doctor`";
     init_written_and_another_read(path, read) = "{path} is written: review it. Other commands read another file here, \
         {read}: REKEY_CONFIG, --config or the folder of the app says so. To use the new one: --config {path}";
@@ -212,6 +225,7 @@ sentences! {
     // How faults call the parts of what the host sends.
     VALUE = "the value in Data";
     BODY = "the body of the request";
+    QUERY = "the query of the request";
     METHOD = "the method of the request";
 
     A_PANIC = "internal error: a panic (its message is not shown, as it may hold a key)";

@@ -93,6 +93,7 @@ fn doing(operation: &str, resource: &str) -> String {
             "ask what the Key Vault references among the app settings of {app} lead to";
         "WebApps_GetSiteConnectionStringKeyVaultReferences" =>
             "ask what the Key Vault references among the connection strings of {app} lead to";
+        "WebApps_GetAuthSettingsV2WithoutSecrets" => "read the App Service authentication of {app}";
         "ContainerApps_Get" | "Jobs_Get" => "read the {container_app}";
         "ContainerApps_ListSecrets" | "Jobs_ListSecrets" => "list the secrets of the {container_app}";
         "ContainerApps_Update" | "Jobs_Update" => "write the secrets of the {container_app}";
@@ -467,6 +468,8 @@ words! {
         Self::MoreMembers => "it has other members than instance, name and fingerprint";
         Self::NoServiceId => "it is not the resource id of a SignalR service";
         Self::NoName => "it is not a name of letters, digits, '.', '_' and '-'";
+        Self::NoParameter => "it has a parameter other than instance and format, or one of them that is no text";
+        Self::NoFormat => "it is neither html nor json";
         Self::NoFingerprint => "it is not a fingerprint, which has 16 hexadecimal digits, as `signalr-rekey status` shows them";
     }
 }

@@ -13,12 +13,13 @@ sentences! {
         list of them, or an alert of Azure Monitor";
     not_a_report(malformed) = "{malformed}. Nothing is on record of it. A report is {{\"instance\": \"RESOURCE ID\", \"name\": \
         \"NAME\", \"fingerprint\": \"16 HEXADECIMAL DIGITS\"}}";
+    not_a_question(malformed) = "{malformed}. Status takes ?format=json and ?instance=NAME, and nothing else";
     not_the_envelope(malformed) = "not the envelope of this function: {malformed}";
     // At the end of the line of a run of the timer: how many services were read in full, where that were not all.
     keys_alone(alone, read) = "in all, of {alone} services the keys alone were checked, and of {read} the apps as well";
     // What a handler says of a call, beside what came of it. Event Grid and action groups send again what is answered 503.
     NO_POST = "a function is called by POST";
-    NO_FUNCTION = "no such function; there are RotateKeys, OnKeyNotice, OnAlert and OnReport";
+    NO_FUNCTION = "no such function; there are RotateKeys, OnKeyNotice, OnAlert, OnReport and Status";
     open_to_others(address) = "{address} is open to others; the host calls on 127.0.0.1";
     NO_CONNECTION_TAKEN = "a connection could not be taken";
     TOO_MANY_AT_ONCE = "too many at once; the next delivery carries on, and what was sent by hand has to be sent again";

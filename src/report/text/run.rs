@@ -8,7 +8,7 @@ use rekey_core::journal::{AfterGate, Event, Pause, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{
     Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Heeded, Holding, Part,
-    Standing, Step, Unknown, WaitFor, WavesDiffer,
+    Standing, Step, Unknown, Unseen, WaitFor, WavesDiffer,
 };
 
 use super::brief::called;
@@ -79,6 +79,9 @@ words! {
         Self::Executions { key_type, who } =>
             "executions of jobs may run with the {key_type} key until they end, and it is regenerated after them and their grace \
             period: {}. `az containerapp job stop` ends one sooner", listed(who, ", ");
+        Self::Readers { key_type, who } =>
+            "whoever reads these without being seen may go on with the {key_type} key, and it is regenerated after them and the \
+            grace period: {}. `signalr-rekey acknowledge` ends the wait for those who have left it", listed(who, ", ");
         Self::Operation(key_type) => "Azure is still regenerating the {key_type} key; the next run checks again";
         Self::LostOperation(key_type) =>
             "Azure cannot be asked about the regeneration of the {key_type} key that was sent; by then the listed keys show \
@@ -107,6 +110,13 @@ impl InWords for Execution {
         let Self { job, name, began, until } = self;
         let began = began.map_or(String::new(), |began| format!("began at {}, ", readable(began)));
         format!("{name} of {} ({began}ends by {})", job.name(), readable(*until))
+    }
+}
+
+impl InWords for Unseen {
+    fn in_words(&self) -> String {
+        let Self { consumer, until, .. } = self;
+        format!("{} (until {})", called(consumer), readable(*until))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Decision, Execution, Holding, Part, Step, View};
+use super::{Decision, Execution, Holding, Part, Step, Unseen, View};
 use crate::journal::{Event, Failures, Held, InFlight, Journal, KeyRecord, Origin};
 use crate::model::{Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
@@ -89,14 +89,26 @@ impl View<'_> {
     /// that they may take, or when a person says that they have. What he said before that time was of another time that the
     /// key was left. Compromised keys shorten no such wait.
     fn readers_left(&self, key_type: KeyType, left: DateTime<Utc>) -> DateTime<Utc> {
-        let key = &self.snapshot.keys[key_type];
-        let bounds = self.snapshot.readers_within.iter().map(|(consumer, within)| {
-            let at_last = left + delta(*within);
-            let told = self.journal.readers_left(consumer, key).filter(|told| left <= told.at);
-            told.map_or(at_last, |told| told.at.min(at_last))
-        });
+        let bounds = self.readers(key_type, left).map(|readers| readers.until);
         let executions = self.snapshot.executions.iter().map(|execution| execution.until);
         bounds.chain(executions).fold(left, DateTime::max)
+    }
+
+    /// Those of each secret and key-value, and until when they may go on with a key that its last consumer left at `left`.
+    fn readers(&self, key_type: KeyType, left: DateTime<Utc>) -> impl Iterator<Item = Unseen> {
+        let key = &self.snapshot.keys[key_type];
+        self.snapshot.readers_within.iter().map(move |(consumer, within)| {
+            let at_last = left + delta(*within);
+            let told = self.journal.readers_left(consumer, key).filter(|told| left <= told.at);
+            let until = told.map_or(at_last, |told| told.at.min(at_last));
+            Unseen { consumer: consumer.clone(), since: left, until }
+        })
+    }
+
+    /// Those of them who are waited for still.
+    pub(super) fn readers_awaited(&self, key_type: KeyType) -> Vec<Unseen> {
+        let (Held::Left(left) | Held::Unknown(left)) = self.keys[key_type].held else { return Vec::new() };
+        self.readers(key_type, left).filter(|readers| self.now < readers.until).collect()
     }
 
     /// The executions that keep a key, which is released then, from being released sooner.

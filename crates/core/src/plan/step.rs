@@ -116,6 +116,13 @@ pub enum WaitFor {
         /// Those that may run for longest.
         who: Vec<Execution>,
     },
+    /// That whoever reads a secret or key-value without being seen leaves this key, which all consumers have left, and the grace
+    /// after it.
+    Readers {
+        key_type: KeyType,
+        /// Where they read it.
+        who: Vec<Unseen>,
+    },
     /// The end of the regeneration of this key, which takes longer than a run of the timer waits for.
     Operation(KeyType),
     /// The longest that the regeneration of this key can take, whose operation URL was lost, or cannot be asked.
@@ -169,6 +176,16 @@ pub struct Due {
     pub key: Fingerprint,
     /// Since when.
     pub since: DateTime<Utc>,
+}
+
+/// A consumer whose readers nobody sees, and may go on with a key that it held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    pub consumer: ConsumerId,
+    /// Since when no consumer holds the key.
+    pub since: DateTime<Utc>,
+    /// The longest that they may go on with it.
+    pub until: DateTime<Utc>,
 }
 
 /// A consumer that is waited for, which only others can change.

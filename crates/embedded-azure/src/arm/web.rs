@@ -200,6 +200,24 @@ pub(crate) fn configuration(state: &mut State, call: &Call) -> Answered {
     Ok(Answer::ok(config(app, "web", &site_config())))
 }
 
+/// `WebApps_GetAuthSettingsV2WithoutSecrets[Slot]` (swagger: SiteAuthSettingsV2). Where it was never set up, the platform is
+/// not enabled; what else is told then, no document says.
+pub(crate) fn authentication(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    let app = &state.apps[at];
+    let properties = match &app.authentication {
+        Some(authentication) => json!({
+            "platform": {"enabled": true, "runtimeVersion": "~1"},
+            "globalValidation": authentication,
+            "identityProviders": {},
+            "login": {},
+            "httpSettings": {"requireHttps": true},
+        }),
+        None => json!({"platform": {"enabled": false}}),
+    };
+    Ok(Answer::ok(config(app, "authsettingsV2", &properties)))
+}
+
 /// `WebApps_ListPublishingProfileXmlWithSecrets[Slot]`: how to deploy, as `az webapp show` asks for it to tell the FTP
 /// address. The passwords are no passwords: nothing takes them.
 pub(crate) fn publishing_profiles(state: &mut State, call: &Call) -> Answered {

@@ -34,7 +34,12 @@ const LIST_SLOTS: Operation =
 const GET_SLOT: Operation =
     Operation::read("WebApps_GetSlot", &["Microsoft.Web/sites/slots/Read"]).about(Subject::Consumer);
 
-pub(super) const OPERATIONS: [Operation; 5] = [GET, GET_SLOT, LIST, LIST_BY_GROUP, LIST_SLOTS];
+const GET_AUTHENTICATION: Operation =
+    Operation::read("WebApps_GetAuthSettingsV2WithoutSecrets", &["Microsoft.Web/sites/config/Read"])
+        .about(Subject::Consumer);
+
+pub(super) const OPERATIONS: [Operation; 6] =
+    [GET, GET_SLOT, LIST, LIST_BY_GROUP, LIST_SLOTS, GET_AUTHENTICATION];
 
 /// A web app, function app or slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +72,36 @@ impl UpdateStrategy {
     }
 }
 
+/// App Service authentication, which stands in front of every path of a site (swagger: GlobalValidation).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Authentication {
+    require_authentication: Option<bool>,
+    unauthenticated_client_action: Option<String>,
+    excluded_paths: Option<Vec<String>>,
+}
+
+impl Authentication {
+    /// Whether a request for this path is answered only if somebody has signed in. How an excluded path is compared, no document
+    /// says: one counts that is the path, or that ends with `*` and begins it.
+    pub fn is_required_for(&self, path: &str) -> bool {
+        let path = path.to_lowercase();
+        let excludes = |excluded: &String| {
+            let excluded = excluded.to_lowercase();
+            excluded.strip_suffix('*').map_or(excluded == path, |start| path.starts_with(start))
+        };
+        let action = self.unauthenticated_client_action.as_deref();
+        let lets_in = action.is_some_and(|action| action.eq_ignore_ascii_case("AllowAnonymous"));
+        let is_required = self.require_authentication.unwrap_or(action.is_some());
+        is_required && !lets_in && !self.excluded_paths.iter().flatten().any(excludes)
+    }
+
+    /// The paths that need nobody to sign in.
+    pub fn excluded(&self) -> impl Iterator<Item = &str> {
+        self.excluded_paths.iter().flatten().map(String::as_str)
+    }
+}
+
 /// By which identity the platform reads what an app's references name (docs: Use Key Vault references, "Access vaults with a
 /// user-assigned identity").
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +125,16 @@ impl Arm {
         let kind = config.and_then(|config| config.site_update_strategy).and_then(|strategy| strategy.kind);
         let rolls = kind.is_some_and(|kind| kind.eq_ignore_ascii_case("RollingUpdate"));
         Ok(if rolls { UpdateStrategy::RollingUpdate } else { UpdateStrategy::Recreate })
+    }
+
+    /// `WebApps_GetAuthSettingsV2WithoutSecrets`: the authentication that stands in front of a site, if it is switched on.
+    pub async fn authentication(&self, site: &AppId) -> Result<Option<Authentication>, ArmError> {
+        let call =
+            Call::get(GET_AUTHENTICATION, self.url(&format!("{site}/config/authsettingsV2"), API_VERSION));
+        let settings: AuthSettings = self.send(&call).await?.json(&call)?;
+        let AuthProperties { platform, global_validation } = settings.properties;
+        let is_on = platform.and_then(|platform| platform.enabled).unwrap_or(false);
+        Ok(is_on.then(|| global_validation.unwrap_or_default()))
     }
 
     /// `WebApps_Get` or `WebApps_GetSlot`: by which identity an app's references are resolved.
@@ -132,6 +177,24 @@ impl Arm {
         let resources: Vec<Resource> = self.pages(Call::get(operation, self.url(path, API_VERSION))).await?;
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }
+}
+
+#[derive(Deserialize)]
+struct AuthSettings {
+    #[serde(default)]
+    properties: AuthProperties,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AuthProperties {
+    platform: Option<AuthPlatform>,
+    global_validation: Option<Authentication>,
+}
+
+#[derive(Deserialize)]
+struct AuthPlatform {
+    enabled: Option<bool>,
 }
 
 #[derive(Deserialize)]

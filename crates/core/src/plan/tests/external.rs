@@ -243,17 +243,25 @@ fn a_bound_of_readers_ends_by_a_persons_word_and_the_grace_begins_there() {
     story.regenerate(at(7200), KeyType::Secondary, "s2");
     story.event(at(7280), Event::Verified { key_type: KeyType::Secondary });
     let left = 7300;
-    let wait = |until| Decision::Waiting { reason: WaitFor::Grace(KeyType::Primary), until: at(until) };
-    assert_eq!(story.look(&bounded(left, &secret)), wait(left + 86_400 + 7200));
+    let key_type = KeyType::Primary;
+    let grace = |until| Decision::Waiting { reason: WaitFor::Grace(key_type), until: at(until) };
+    // Who is waited for is named, with since and until when.
+    let wait = |left| {
+        let (since, until) = (at(left), at(left + 86_400));
+        let who = vec![Unseen { consumer: secret.clone(), since, until }];
+        Decision::Waiting { reason: WaitFor::Readers { key_type, who }, until: at(left + 86_400 + 7200) }
+    };
+    assert_eq!(story.look(&bounded(left, &secret)), wait(left));
+    assert_eq!(story.look(&bounded(left + 86_400, &secret)), grace(left + 86_400 + 7200));
     let said = || Event::ReadersAcknowledged {
         consumer: secret.clone(),
         fingerprint: fingerprint("p"),
         by: "ada".into(),
     };
     story.event(at(left + 100), said());
-    assert_eq!(story.look(&bounded(left + 101, &secret)), wait(left + 100 + 7200));
+    assert_eq!(story.look(&bounded(left + 101, &secret)), grace(left + 100 + 7200));
     // It was taken again since, and left: what he said was of another time.
     story.look(&Snapshot { consumers: vec![consumer(0, P)], ..bounded(left + 200, &secret) });
     let again = story.look(&bounded(left + 300, &secret));
-    assert_eq!(again, wait(left + 300 + 86_400 + 7200));
+    assert_eq!(again, wait(left + 300));
 }

@@ -247,7 +247,8 @@ proptest! {
         let held = decide(&seen, &journal, &world.policy, world.now);
         let rotates = match &free {
             Decision::Do(Step::Repoint { repair, .. }) => !repair,
-            Decision::Do(Step::Regenerate(_)) | Decision::Waiting { reason: WaitFor::Grace(_), .. } => true,
+            Decision::Do(Step::Regenerate(_))
+            | Decision::Waiting { reason: WaitFor::Grace(_) | WaitFor::Readers { .. }, .. } => true,
             _ => false,
         };
         let holds = match &held {

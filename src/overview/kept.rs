@@ -1,0 +1,117 @@
+//! Where overviews are kept: in the store beside the journals, a hundred services to a document. Runs of the timer write all of
+//! them, a run of a notice the one of its service; each write is conditional, and what a later run has told is never replaced by
+//! what an earlier one did. Where there is nothing new ([`ServiceOverview::is_news`]), nothing is written.
+//!
+//! An overview is no record: who looks at one that could not be written sees that it is old. Nothing is decided by it.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
+
+use super::{Rhythm, ServiceOverview};
+use crate::config::{Config, ServiceConfig};
+use crate::store::{ETag, Found, Store, StoreError};
+use rekey_core::model::ServiceId;
+
+/// How many services share a document. Each takes a few kilobytes, and a journal's document may be four megabytes.
+pub const SERVICES: usize = 100;
+
+/// How long one stays of a service that is not configured there any more: another function app with the same storage may have
+/// written it a moment ago, and goes on doing so.
+const FORGOTTEN: TimeDelta = TimeDelta::days(2);
+
+/// How often one is written anew because somebody else wrote it in between.
+const CROWDED: u32 = 4;
+
+/// One of the documents.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    services: BTreeMap<ServiceId, ServiceOverview>,
+}
+
+/// What is known of each service that is configured, in the order of the file.
+pub async fn read(store: &dyn Store, config: &Config) -> Result<Vec<ServiceOverview>, StoreError> {
+    let parts = config.instances.chunks(SERVICES).enumerate();
+    let found = try_join_all(parts.map(|(part, _)| read_part(store, part))).await?;
+    let mut known = BTreeMap::<ServiceId, ServiceOverview>::new();
+    for (id, overview) in found.into_iter().flat_map(|(document, _)| document.services) {
+        // Where the order of the file has changed, one of before may stand in another document still.
+        if known.get(&id).is_none_or(|other| other.at < overview.at) {
+            known.insert(id, overview);
+        }
+    }
+    let of = |service: &ServiceConfig| {
+        known.get(&service.id).cloned().unwrap_or_else(|| ServiceOverview::unknown(service))
+    };
+    Ok(config.instances.iter().map(of).collect())
+}
+
+/// Keeps what runs have told.
+pub async fn write(
+    store: &dyn Store,
+    config: &Config,
+    told: Vec<ServiceOverview>,
+    rhythm: Rhythm,
+) -> Result<(), StoreError> {
+    let mut told: BTreeMap<ServiceId, ServiceOverview> =
+        told.into_iter().map(|overview| (overview.instance.clone(), overview)).collect();
+    let parts = config.instances.chunks(SERVICES).enumerate().filter_map(|(part, services)| {
+        let of_part: Vec<ServiceOverview> =
+            services.iter().filter_map(|service| told.remove(&service.id)).collect();
+        (!of_part.is_empty()).then(|| write_part(store, part, services, of_part, rhythm))
+    });
+    try_join_all(parts.collect::<Vec<_>>()).await.map(drop)
+}
+
+async fn write_part(
+    store: &dyn Store,
+    part: usize,
+    services: &[ServiceConfig],
+    told: Vec<ServiceOverview>,
+    rhythm: Rhythm,
+) -> Result<(), StoreError> {
+    let mut crowded = 0;
+    loop {
+        let (mut document, etag) = read_part(store, part).await?;
+        let newest = told.iter().filter_map(|overview| overview.at).max();
+        document.services.retain(|id, overview| {
+            let is_recent = || overview.at.zip(newest).is_some_and(|(at, newest)| newest - at < FORGOTTEN);
+            services.iter().any(|service| service.id == *id) || is_recent()
+        });
+        let mut is_new = false;
+        for overview in &told {
+            let before = document.services.get(&overview.instance);
+            let is_older = before.is_some_and(|before| overview.at < before.at);
+            if !is_older {
+                let after = before.map_or_else(|| overview.clone(), |before| overview.clone().after(before));
+                is_new |= before.is_none_or(|before| after.is_news(before, rhythm));
+                document.services.insert(overview.instance.clone(), after.told_in(rhythm));
+            }
+        }
+        if !is_new {
+            return Ok(());
+        }
+        let body = serde_json::to_vec(&document)
+            .map_err(|error| StoreError::Unavailable(crate::report::cause::told(&error)))?;
+        match store.put(&name(part), body, etag.as_ref()).await {
+            Err(StoreError::Changed) if crowded < CROWDED => crowded += 1,
+            written => return written.map(drop),
+        }
+    }
+}
+
+/// What cannot be read as one of ours is made anew: another release may have written it.
+async fn read_part(store: &dyn Store, part: usize) -> Result<(Document, Option<ETag>), StoreError> {
+    let Found { document, .. } = store.get(&name(part)).await?;
+    Ok(document.map_or_else(Default::default, |(body, etag)| {
+        (serde_json::from_slice(&body).unwrap_or_default(), Some(etag))
+    }))
+}
+
+/// Journals are in folders, so none has it.
+fn name(part: usize) -> String {
+    format!("overview-{part}.json")
+}

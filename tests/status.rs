@@ -1,0 +1,469 @@
+//! The status page: what runs tell of services is what whoever looks is shown, as HTML and as JSON, and nothing more.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+#[path = "browser/mod.rs"]
+mod browser;
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::counting::Counting;
+use common::fleet::{service, world};
+use common::log::Log;
+use common::program::{Azure, Handler};
+use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
+use embedded_azure::{Fault, FaultKind, Options};
+use rekey_core::model::KeyType;
+use rekey_core::notice;
+use rekey_core::time::delta;
+use serde_json::{Value, json};
+use signalr_rekey::clock::Clock;
+use signalr_rekey::engine::{Dispatcher, Engine};
+use signalr_rekey::handler::{Content, Invocation, Outcome, Reply, Runner, StatusAsked, Trigger};
+use signalr_rekey::overview::{Rhythm, ServiceOverview, kept};
+use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
+use url::Url;
+
+/// A function app with one process.
+struct App {
+    story: Story,
+    process: Arc<Dispatcher>,
+}
+
+impl App {
+    fn of(story: Story) -> Self {
+        let process = Dispatcher::new(story.rekey());
+        Self { story, process }
+    }
+
+    async fn call(&self, trigger: Trigger, function: &'static str, time: Duration) -> Outcome {
+        let deadline = self.story.clock.now() + delta(time);
+        self.process.run(trigger, Invocation { id: "an-id".into(), function, deadline }).await
+    }
+
+    async fn tick(&self) -> Outcome {
+        self.call(Trigger::Timer, "RotateKeys", 9 * MINUTE).await
+    }
+
+    /// The timer at work every five minutes, for so long.
+    async fn live(&self, time: Duration) {
+        let end = self.story.clock.now() + delta(time);
+        while self.story.clock.now() < end {
+            self.tick().await;
+            self.story.clock.advance(5 * MINUTE);
+        }
+    }
+
+    async fn look(&self, asked: StatusAsked) -> Outcome {
+        self.call(Trigger::Status(asked), "Status", Duration::from_secs(25)).await
+    }
+
+    async fn json(&self) -> Value {
+        match self.look(StatusAsked { json: true, ..StatusAsked::default() }).await.reply {
+            Some(Reply { content: Content::Json(page), .. }) => page,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn page(&self) -> (String, Vec<(&'static str, String)>) {
+        match self.look(StatusAsked::default()).await.reply {
+            Some(Reply { content: Content::Page { body, headers }, .. }) => (body, headers),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The condition of the first service.
+    async fn condition(&self) -> (String, String) {
+        let condition = self.json().await["services"][0]["condition"].clone();
+        let text = |name: &str| condition[name].as_str().unwrap().to_owned();
+        (text("type"), text("reason"))
+    }
+}
+
+fn is(condition: &(String, String), state: &str, reason: &str) -> bool {
+    (condition.0.as_str(), condition.1.as_str()) == (state, reason)
+}
+
+#[tokio::test]
+async fn it_shows_a_rotation_from_the_first_look_to_the_last() {
+    let app = App::of(Story::new().await);
+    let condition = app.condition().await;
+    assert!(is(&condition, "Unknown", "NeverRun"), "{condition:?}");
+    app.tick().await;
+    let page = app.json().await;
+    assert_eq!(page["schemaVersion"], 1);
+    let service = &page["services"][0];
+    assert_eq!(service["condition"]["type"], "Rotating", "{service:#}");
+    app.live(8 * HOUR).await;
+    let service = &app.json().await["services"][0];
+    assert_eq!(service["condition"]["type"], "Ready", "{service:#}");
+    assert!(service["condition"]["whatToDo"].is_null());
+    let key = app.story.key("sr-demo", KeyType::Secondary).fingerprint().to_string();
+    assert_eq!(service["keys"]["secondary"]["fingerprint"], key.as_str());
+    assert_eq!(
+        (&service["keys"]["secondary"]["held"], &service["keys"]["primary"]["held"]),
+        (&json!("now"), &json!("never"))
+    );
+    assert_eq!(service["nextDue"], service["keys"]["secondary"]["due"]);
+    let consumers = service["consumers"].as_array().unwrap();
+    assert_eq!(consumers.len(), 3, "{service:#}");
+    for consumer in consumers {
+        assert_eq!((&consumer["kind"], &consumer["holds"]), (&json!("appService"), &json!(["secondary"])));
+        assert!(consumer["observed"].is_string(), "{consumer:#}");
+    }
+    let timeline = &service["timeline"];
+    let count = |of: &str| timeline[of].as_array().unwrap().len();
+    assert_eq!(
+        (count("lives"), count("moves"), count("graces"), count("outages")),
+        (4, 1, 1, 0),
+        "{timeline:#}"
+    );
+    assert_eq!(timeline["moves"][0]["keyType"], "Secondary");
+    assert_eq!(service["runs"].as_array().unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn who_is_cut_off_is_shown_and_that_it_is_over() {
+    let app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    // It cannot be repaired.
+    app.story
+        .sim
+        .fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).times(u64::MAX));
+    app.story.force("sr-demo", &[KeyType::Secondary]).unwrap();
+    app.story.clock.advance(2 * MINUTE);
+    app.tick().await;
+    let page = app.json().await;
+    let condition = &page["services"][0]["condition"];
+    assert_eq!(
+        (&condition["type"], &condition["reason"]),
+        (&json!("Repairing"), &json!("CutOff")),
+        "{page:#}"
+    );
+    let message = condition["message"].as_str().unwrap();
+    assert!(message.contains("chat-web") && message.contains("are being refused"), "{message}");
+    assert_eq!(condition["whatToDo"], "signalr-rekey status sr-demo");
+    // A notice tells that it is over, without the timer.
+    app.story.sim.clear_faults();
+    let event = json!([{
+        "id": "1", "eventType": "Microsoft.Resources.ResourceActionSuccess",
+        "eventTime": app.story.clock.now(), "subject": "s", "topic": "t", "dataVersion": "1", "metadataVersion": "1",
+        "data": {
+            "resourceUri": app.story.config.instances[0].id.to_string(),
+            "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action",
+            "status": "Succeeded", "authorization": {}, "claims": {}, "correlationId": "c", "subscriptionId": "s",
+            "tenantId": "t", "resourceProvider": "Microsoft.SignalRService",
+        },
+    }]);
+    let events = notice::read(&event, "the event").unwrap();
+    let outcome = app.call(Trigger::Events(events), "OnKeyNotice", 25 * Duration::from_secs(1)).await;
+    assert_eq!(outcome.failure, None);
+    let condition = app.condition().await;
+    assert!(condition.0 != "Repairing", "{condition:?}");
+    let timeline = &app.json().await["services"][0]["timeline"];
+    assert!(timeline["outages"][0]["until"].is_string(), "{timeline:#}");
+    assert!(timeline["moves"].as_array().unwrap().iter().any(|one| one["repair"] == true), "{timeline:#}");
+}
+
+#[tokio::test]
+async fn what_is_old_is_not_known_any_more() {
+    let app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    // The last run was five minutes ago. The next one is due, may take nine minutes, and tells at its end.
+    app.story.clock.advance(8 * MINUTE);
+    assert!(is(&app.condition().await, "Ready", "Settled"));
+    app.story.clock.advance(2 * MINUTE);
+    let page = app.json().await;
+    let condition = &page["services"][0]["condition"];
+    assert_eq!((&condition["type"], &condition["reason"]), (&json!("Unknown"), &json!("Outdated")));
+    // Who looks from elsewhere goes by the schedule of whoever told, and not by his own.
+    let mut config = app.story.config.clone();
+    config.schedule = Some("0 0 0 * * *".into());
+    let elsewhere = Dispatcher::new(Engine { config: Arc::new(config), ..app.story.rekey() });
+    let look = StatusAsked { json: true, instance: None };
+    let deadline = app.story.clock.now() + delta(MINUTE);
+    let looked = Invocation { id: "an-id".into(), function: "Status", deadline };
+    match elsewhere.run(Trigger::Status(look), looked).await.reply {
+        Some(Reply { content: Content::Json(page), .. }) => {
+            assert_eq!(page["services"][0]["condition"], *condition)
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(condition["message"].as_str().unwrap().contains("then it was: settled"), "{condition:#}");
+    assert!(condition["whatToDo"].as_str().unwrap().contains("RotateKeys"), "{condition:#}");
+}
+
+#[tokio::test]
+async fn since_when_it_stands_so_is_since_the_first_run_that_told_it() {
+    let app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    let since = app.json().await["services"][0]["condition"]["since"].clone();
+    app.live(HOUR).await;
+    let service = app.json().await["services"][0].clone();
+    assert_eq!(service["condition"]["since"], since);
+    assert!(service["at"].as_str().unwrap() > since.as_str().unwrap());
+}
+
+#[tokio::test]
+async fn it_holds_no_key_and_lets_a_browser_load_nothing() {
+    let app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    let (body, headers) = app.page().await;
+    for text in [body, format!("{headers:?}"), app.json().await.to_string()] {
+        for secret in [KEY_MARK, "eyJ", "&s=", "AccessKey="] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    let header = |name: &str| headers.iter().find(|(known, _)| *known == name).unwrap().1.clone();
+    assert!(header("content-security-policy").starts_with("default-src 'none'; style-src 'sha256-"));
+    assert_eq!(
+        (header("cache-control").as_str(), header("content-type").as_str()),
+        ("no-store", "text/html; charset=utf-8")
+    );
+}
+
+#[tokio::test]
+async fn one_service_is_shown_alone_and_none_that_is_not_configured() {
+    let app = App::of(Story::of(world(3, 1), Options::default()).await);
+    app.tick().await;
+    let asked = |name: String| StatusAsked { instance: Some(name), json: true };
+    for named in [service(1), service(1).to_uppercase(), app.story.config.instances[1].id.to_string()] {
+        match app.look(asked(named)).await.reply {
+            Some(Reply { content: Content::Json(page), .. }) => {
+                let names: Vec<_> =
+                    page["services"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+                assert_eq!(names, [&json!(service(1))]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let outcome = app.look(asked("nobody".into())).await;
+    assert_eq!(outcome.failure.as_deref(), Some("no configured service has this name or id"));
+    assert_eq!(outcome.reply.unwrap().status, 404);
+}
+
+/// The same store, where the status page's documents can be neither read nor written, or never answer.
+#[derive(Debug)]
+struct Without {
+    store: Arc<dyn Store>,
+    answers: bool,
+}
+
+impl Without {
+    async fn fail(&self, name: &str) -> Result<(), StoreError> {
+        match (name.starts_with("overview-"), self.answers) {
+            (false, _) => Ok(()),
+            (true, true) => Err(StoreError::Unavailable("the disk is full".into())),
+            (true, false) => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for Without {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        self.store.get(name).await
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        self.fail(name).await?;
+        self.store.put(name, body, expected).await
+    }
+}
+
+/// What cannot be written delays no repair by more than seconds, fails none, is told, and is not known when it is old.
+#[tokio::test]
+async fn an_overview_that_cannot_be_written_fails_no_repair_and_is_told() {
+    for (answers, why) in [(true, "the disk is full"), (false, "the storage did not answer within 4s")] {
+        let mut app = App::of(Story::new().await);
+        app.live(8 * HOUR).await;
+        let store = Arc::new(Without { store: app.story.store.clone(), answers });
+        app.process = Dispatcher::new(Engine { store, ..app.story.rekey() });
+        app.story.force("sr-demo", &[KeyType::Secondary]).unwrap();
+        app.story.clock.advance(30 * MINUTE);
+        let (log, guard) = Log::capture();
+        assert_eq!(app.tick().await.failure, None);
+        drop(guard);
+        all_hold(&app.story);
+        let said = log.text();
+        assert!(
+            said.contains("the overview for the status page could not be written") && said.contains(why),
+            "{said}"
+        );
+        assert!(is(&app.condition().await, "Unknown", "Outdated"));
+    }
+}
+
+/// Notices that find nothing new write nothing; the timer tells at each run that it still looks.
+#[tokio::test]
+async fn what_is_not_new_is_not_written() {
+    let app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    let store = Counting::new(app.story.store.clone());
+    let config = &app.story.config;
+    let rhythm = Rhythm::of(config, app.story.clock.now());
+    let kept = kept::read(&*store, config).await.unwrap().remove(0);
+    let at = |time: Duration| kept.at.map(|at| at + delta(time));
+    let later = ServiceOverview { at: at(MINUTE), ..kept.clone() };
+    let mut news = later.clone();
+    news.condition.reason = "Grace".into();
+    let timer = ServiceOverview { at: at(6 * MINUTE), ..news.clone() };
+    for (told, writes) in [(later, 0), (news, 1), (timer, 2)] {
+        let shown = told.at;
+        kept::write(&*store, config, vec![told], rhythm).await.unwrap();
+        assert_eq!(store.writes(), writes);
+        let now = kept::read(&*store, config).await.unwrap().remove(0).at;
+        assert_eq!(now, if writes == 0 { kept.at } else { shown });
+    }
+}
+
+/// A fleet costs a request for each hundred services to look at, and two for each hundred to keep.
+#[tokio::test]
+async fn a_fleet_is_kept_and_read_a_hundred_services_at_a_time() {
+    let story = Story::of(world(250, 1), Options::default()).await;
+    let store = Counting::new(story.store.clone());
+    let engine = Engine { store: store.clone(), ..story.rekey() };
+    let app = App { process: Dispatcher::new(engine), story };
+    app.tick().await;
+    let before = store.requests();
+    let page = app.json().await;
+    assert_eq!((store.requests() - before, page["services"].as_array().unwrap().len()), (3, 250));
+}
+
+/// Every field of the answer has its row in docs/status-page.md, and no row is of a field that is not there.
+#[tokio::test]
+async fn the_document_tells_every_field() {
+    let mut story = Story::new().await;
+    story.config.instances[0].policy.windows = vec!["daily 00:00-24:00 UTC".parse().unwrap()];
+    let app = App::of(story);
+    app.live(8 * HOUR).await;
+    app.story.force("sr-demo", &[KeyType::Secondary]).unwrap();
+    app.live(HOUR).await;
+    let document = include_str!("../docs/status-page.md");
+    let (_, fields) = document.split_once("## Fields").unwrap();
+    let (fields, _) = fields.split_once("\n## ").unwrap();
+    let rows = fields.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let told: Vec<&str> =
+        rows.flat_map(|(names, _)| names.split('`').filter(|name| !name.starts_with(','))).collect();
+    let told: Vec<&str> = told.into_iter().filter(|name| !name.is_empty()).collect();
+    let mut found = std::collections::BTreeSet::new();
+    walk("", &app.json().await, &mut found);
+    for field in &found {
+        let shown = field.replace("keys.secondary.", "keys.primary.");
+        // The fields of what the timeline has stand in one row each.
+        let is_told = told.iter().any(|name| {
+            name.strip_suffix("[]").map_or(*name == shown, |list| shown.starts_with(&format!("{list}[].")))
+        });
+        let has_rows = told
+            .iter()
+            .any(|name| name.starts_with(&format!("{shown}.")) || name.starts_with(&format!("{shown}[]")));
+        assert!(is_told || has_rows, "docs/status-page.md does not tell {field}");
+    }
+    for name in told {
+        let list = name.trim_end_matches("[]");
+        assert!(found.iter().any(|field| field == list), "there is no {name}");
+    }
+}
+
+fn walk(at: &str, value: &Value, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                found.insert(path.clone());
+                walk(&path, value, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| walk(&format!("{at}[]"), item, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn it_is_shown_in_a_real_browser() {
+    browser::look().await;
+}
+
+/// `status --web`: what the run of a handler told is shown at the address that it prints, by the storage alone, and nothing
+/// anywhere else.
+#[tokio::test]
+async fn the_command_shows_it_in_a_real_browser() {
+    let azure = Azure::with_journals(&["sr-web"], &[]);
+    let handler = Handler::start(&azure, &[]).await;
+    assert_eq!(handler.tick().await.0, 200);
+    let mut child = azure.command(&["status", "--web"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut address = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
+    let address: Url = address.trim().parse().unwrap();
+    let base = address.origin().ascii_serialization();
+    assert!(base.starts_with("http://127.0.0.1:") && address.path().len() == 33, "{address}");
+    let text = browser::look_at(&base, address.path()).await;
+    assert!(text.contains("sr-web") && text.contains("web-sr-web") && text.contains("Ready"), "{text}");
+
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |url: String| {
+        let answer = http.get(url).send().await.unwrap();
+        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (status, kind, stored) =
+            (answer.status().as_u16(), header("content-type"), header("cache-control"));
+        (status, kind.unwrap_or_default(), stored.unwrap_or_default(), answer.text().await.unwrap())
+    };
+    let (status, kind, stored, body) = ask(format!("{address}?format=json&instance=sr-web")).await;
+    assert_eq!((status, kind.as_str(), stored.as_str()), (200, "application/json", "no-store"));
+    let page: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&page["schemaVersion"], &page["services"][0]["name"]), (&json!(1), &json!("sr-web")));
+    for (url, status, said) in [
+        (format!("{address}?instance=nobody"), 404, "no configured service has this name or id"),
+        (format!("{address}?<b>=1"), 400, "Status takes ?format=json and ?instance=NAME"),
+        (format!("{base}/"), 404, ""),
+        (format!("{base}/{}", "0".repeat(32)), 404, ""),
+    ] {
+        let (found, kind, _, body) = ask(url.clone()).await;
+        assert!(
+            found == status && body.contains(said) && !kind.contains("html"),
+            "{url}: {found} {kind} {body}"
+        );
+    }
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success() && child.wait().unwrap().success());
+}
+
+#[test]
+fn the_command_does_not_show_what_it_cannot_know() {
+    let azure = Azure::start(&[]);
+    let output = azure.command(&["status", "--web"]).env("REKEY_STATE", "memory").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty() && said.contains("kept beside its journal"), "{said}");
+}
+
+/// Function apps that share a storage leave each other's services alone.
+#[tokio::test]
+async fn two_function_apps_with_one_storage_show_each_its_own() {
+    let both = Story::of(world(2, 1), Options::default()).await;
+    let of = |number: usize| {
+        let mut config = both.config.clone();
+        config.instances = vec![config.instances[number].clone()];
+        config
+    };
+    let told = |number: usize, at| ServiceOverview {
+        at: Some(at),
+        ..ServiceOverview::unknown(&both.config.instances[number])
+    };
+    let now = both.clock.now();
+    let rhythm = Rhythm::of(&both.config, now);
+    let write = async |number: usize, at| {
+        kept::write(&*both.store, &of(number), vec![told(number, at)], rhythm).await.unwrap();
+    };
+    write(0, now).await;
+    write(1, now + delta(MINUTE)).await;
+    let shown = async || kept::read(&*both.store, &of(0)).await.unwrap().remove(0).at;
+    assert_eq!(shown().await, Some(now));
+    // One that nobody writes any more is not kept for ever.
+    write(1, now + delta(60 * HOUR)).await;
+    assert_eq!(shown().await, None);
+}

@@ -163,7 +163,10 @@ mod tests {
         };
         assert_eq!(told("a\n\n b\r\n"), "a | b");
         assert_eq!(told("a\nthe KEY is\nb"), format!("a | {} | b", words::HIDDEN_LINE));
-        assert_eq!(told("a\nthe \u{1b}[31mK\u{1b}[0;1mEY\u{1b}[0m is\nb"), format!("a | {} | b", words::HIDDEN_LINE));
+        assert_eq!(
+            told("a\nthe \u{1b}[31mK\u{1b}[0;1mEY\u{1b}[0m is\nb"),
+            format!("a | {} | b", words::HIDDEN_LINE)
+        );
         assert_eq!(told("a\nthe K\n EY\nb"), words::HIDDEN_OUTPUT, "over two lines");
         let long = told(&format!("{}\nlast", "x".repeat(3 * TAIL)));
         assert!(long.starts_with('…') && long.ends_with("x | last") && long.chars().count() == TAIL + 1);

@@ -156,7 +156,9 @@ impl Round<'_> {
         match self.probe(wanted, &wanted.key).await {
             Probe::Accepted => self.memory.accepted_at = Some(now),
             Probe::Refused { detail } => self.fail(words::cut_off(&wanted.fingerprint, detail)),
-            Probe::Unreachable { detail } => self.fail(words::acceptance_unknown(&wanted.fingerprint, detail)),
+            Probe::Unreachable { detail } => {
+                self.fail(words::acceptance_unknown(&wanted.fingerprint, detail))
+            }
         }
     }
 

@@ -245,6 +245,15 @@ impl Place {
         }
     }
 
+    /// What a dictionary is called beside the others of its consumer; nothing of what is none.
+    pub(crate) fn dictionary(&self) -> Option<String> {
+        match self {
+            Self::Settings(place) => Some(place.section.to_string()),
+            Self::StaticWebApp(place) => Some(place.dictionary()),
+            _ => None,
+        }
+    }
+
     /// The same dictionary of a static web app, of production by the name that this has as an environment.
     pub(crate) fn as_environment(&self) -> Option<Self> {
         match self {
@@ -467,6 +476,11 @@ impl Contents {
             Self::Settings(settings) => Some(settings),
             _ => None,
         }
+    }
+
+    /// Whether it is a dictionary without any setting.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.settings().or_else(|| self.static_web_app()).is_some_and(Dictionary::is_empty)
     }
 
     pub(crate) const fn secret(&self) -> Option<&Secret> {

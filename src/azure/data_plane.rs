@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use url::Url;
@@ -133,7 +133,11 @@ fn audience(host: &str, path: &str) -> Option<Url> {
 }
 
 fn read(host: &str, status: u16, headers: &HeaderMap) -> Probe {
+    // A front door that asks to sign in, or that has never heard of the host, answers everything alike, and with a page.
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_page = kind.to_ascii_lowercase().starts_with("text/html");
     match status {
+        200..300 | 404 if is_page => Probe::Unreachable { detail: words::says_nothing(host, status) },
         // 404 says that there is no such user, which only a caller with a good key is told. No stranger on the way can
         // have said it: the certificate is that of the host.
         200..300 | 404 => Probe::Accepted,
@@ -180,6 +184,15 @@ mod tests {
             (503, "unreachable"),
         ] {
             assert_eq!(probe(status), wanted, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_page_says_nothing_of_the_key() {
+        for (status, kind) in [(200, "text/html"), (404, "Text/HTML; charset=utf-8")] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            let probe = read("chat.service.signalr.net", status, &headers);
+            assert!(matches!(probe, Probe::Unreachable { .. }), "{status} {kind}");
         }
     }
 

@@ -16,7 +16,7 @@ use crate::report::text::{InWords, command as text, file_name, readable};
 use crate::store::{Lease, StoreError};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Event, Held, ReadersLeft};
-use rekey_core::model::{ConsumerId, Fingerprint, KeyType, NotAKeyType};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, NotAKeyType, holds_a_secret};
 use rekey_core::notice::name_of_person;
 
 /// The arguments of `acknowledge`.
@@ -94,6 +94,9 @@ pub(super) fn failed(service: &ServiceConfig, error: &RunError) -> Exit {
 
 /// Who says so: the one who is named, or the user of this machine.
 pub(super) fn who(named: Option<&str>, environment: &Environment) -> Result<String, Exit> {
+    if named.is_some_and(holds_a_secret) {
+        return Err(wrong(&text::holds_a_secret("--by")));
+    }
     let of_machine = || ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| environment.get(name));
     let by = named.or_else(of_machine).and_then(name_of_person);
     by.ok_or_else(|| wrong(text::ACKNOWLEDGE_NO_NAME))

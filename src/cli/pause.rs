@@ -14,9 +14,10 @@ use crate::store::peek;
 use crate::terminal::{self, Exit};
 use rekey_core::calendar;
 use rekey_core::journal::{Event, Journal, Pause};
+use rekey_core::model::holds_a_secret;
 
 /// The longest pause: who wants a longer one says so again, so that none is forgotten.
-const LONGEST: TimeDelta = TimeDelta::days(366);
+const LONGEST: TimeDelta = TimeDelta::days(365);
 
 /// The longest reason that is put on record.
 const LONGEST_WHY: usize = 200;
@@ -51,6 +52,9 @@ pub(super) struct ResumeArgs {
 pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
     let paused = async {
         let until = until(&args.until, SystemClock.now())?;
+        if holds_a_secret(&args.why) {
+            return Err(wrong(&text::holds_a_secret("--why")));
+        }
         let why = reason(&args.why).ok_or_else(|| wrong(text::PAUSE_NO_REASON))?;
         let by = who(args.by.as_deref(), environment)?;
         let (rekey, services) = on_record(&args.instances, environment, text::acknowledge_no_journal)?;
@@ -162,8 +166,8 @@ mod tests {
             ("2026-12-01T08:00+01:00", Some("2026-12-01T07:00:00Z")),
             ("2026-12-01T08:00 Europe/Berlin", Some("2026-12-01T07:00:00Z")),
             ("12h", Some("2026-11-02T00:00:00Z")),
-            ("366d", Some("2027-11-02T12:00:00Z")),
-            ("367d", None),
+            ("365d", Some("2027-11-01T12:00:00Z")),
+            ("366d", None),
             ("2026-11-01T11:59Z", None),
             ("2026-12-01T08:00", None),
             ("2026-12-01", None),

@@ -369,8 +369,15 @@ impl Check {
         let id = ConsumerId::from(&app.id);
         let mut unread = None;
         let mut unclear = Vec::new();
+        let (mut held_in, mut emptied) = (BTreeSet::new(), false);
         for place in Place::of(app) {
+            let first = snapshot.consumers.len();
+            let why = emptied_of(&place, self.read_of(&place), &id, journal);
             match self.places.get(&place).map(|read| &read.found) {
+                Some(Ok(_)) if why.is_some() => {
+                    emptied = true;
+                    unread = why.map(|why| unreadable(app, why, false));
+                }
                 Some(Ok(contents)) => {
                     let marks = self.marks(journal);
                     unclear.extend(place.shows(contents, app, marks, self.following(service), snapshot));
@@ -380,6 +387,9 @@ impl Check {
                         snapshot.reads.insert((id.clone(), secret));
                         secrets.insert(followed.reference.secret);
                     }
+                    held_in.extend(
+                        holds_any(&snapshot.consumers[first..]).then(|| place.dictionary()).flatten(),
+                    );
                 }
                 Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
                     return self.add_missing(app, journal, snapshot);
@@ -415,6 +425,13 @@ impl Check {
         let lasts = snapshot.unknown[before.1..].iter().any(Unknown::lasts);
         if !seen {
             let _ = lose(&id, journal, snapshot);
+        }
+        if emptied {
+            let _ = lose_in_part(&id, journal, snapshot);
+        }
+        // Of one dictionary that must hold a key it shows that it holds none.
+        if seen && (held_in.len() > 1 || (app.may_hold_none && !held_in.is_empty())) {
+            snapshot.dictionaries.insert(id.clone(), held_in);
         }
         if seen {
             let mut held = held(snapshot, before.0, lasts);
@@ -540,6 +557,24 @@ fn lose_in_part(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) ->
         snapshot.lost.insert(app.clone());
     }
     invalid
+}
+
+/// Why a dictionary is not believed that comes back without any setting, and held a key when it was last seen: nobody takes all
+/// of them away without a reason, and something else that answers in Azure's place would look the same.
+fn emptied_of(
+    place: &Place,
+    contents: Option<&Contents>,
+    app: &ConsumerId,
+    journal: &Journal,
+) -> Option<String> {
+    let dictionary = place.dictionary().filter(|_| contents.is_some_and(Contents::is_empty))?;
+    let is_on_record = journal.dictionaries(app).is_some_and(|held_in| held_in.contains(&dictionary));
+    is_on_record.then(|| words::emptied(dictionary))
+}
+
+/// Whether any of them holds a key.
+fn holds_any(consumers: &[Consumer]) -> bool {
+    consumers.iter().any(|one| one.holds != Holding::Identity)
 }
 
 /// Whether all keys are invalid that an app was last seen with: out of sight, it is very probably cut off.

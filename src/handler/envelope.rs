@@ -167,7 +167,7 @@ impl Envelope {
         let mut request = self.request()?;
         let is_post =
             |method: &Value| method.as_str().is_some_and(|method| method.eq_ignore_ascii_case("POST"));
-        if request.get("Method").is_some_and(|method| !is_post(method)) {
+        if !request.get("Method").is_some_and(is_post) {
             return Err(Malformed::new(METHOD, Fault::NoPost));
         }
         match request.remove("Body") {

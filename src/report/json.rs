@@ -15,7 +15,7 @@ pub fn event(event: &Event) -> Value {
             let apps: Vec<String> = apps.iter().map(ToString::to_string).collect();
             json!({ "type": "repointed", "keyType": key_type, "apps": apps, "mended": repaired })
         }
-        Event::AppsSeen { apps } => {
+        Event::AppsSeen { apps, .. } => {
             let apps: BTreeMap<_, _> = apps.iter().map(|(app, held)| (app.to_string(), held)).collect();
             json!({ "type": "appsSeen", "apps": apps })
         }

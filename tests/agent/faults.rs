@@ -290,11 +290,7 @@ async fn a_report_of_a_key_that_is_none_of_the_service_fails_the_round() {
     machine.receiver.refuse(&[NO_KEY_OF_IT, NO_KEY_OF_IT]);
     for times in 1..=2 {
         let ran = machine.once().await;
-        assert!(
-            ran.code == Some(1) && ran.said.contains("neither of the service's keys"),
-            "{}",
-            ran.said
-        );
+        assert!(ran.code == Some(1) && ran.said.contains("neither of the service's keys"), "{}", ran.said);
         assert_eq!(machine.receiver.reports().len(), times);
     }
     assert_eq!(machine.once().await.code, Some(0));

@@ -178,7 +178,11 @@ async fn an_old_file_that_comes_back_is_found() {
     machine.more = machine.reload("exit 1");
     let ran = machine.once().await;
     assert_eq!(ran.code, Some(1), "{}", ran.said);
-    assert_eq!(machine.receiver.last(), Some(old.fingerprint().to_string()), "it may have been started with it");
+    assert_eq!(
+        machine.receiver.last(),
+        Some(old.fingerprint().to_string()),
+        "it may have been started with it"
+    );
     machine.rests();
     machine.more = String::new();
     let ran = machine.once().await;

@@ -286,6 +286,16 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
 
     let paused = azure.run(&["pause", "sr-good", "--until", "12h", "--why", "an audit", "--by", "ada"]);
     assert!(paused.status.success(), "{}", text(&paused.stderr));
+    let key = format!("{}+/{}", "aB3".repeat(20), "Zx9".repeat(7));
+    let string = "Endpoint=https://chat.service.signalr.net;AccessKey=k;";
+    for (why, by) in
+        [(key.as_str(), "ada"), (string, "ada"), ("an audit", key.as_str()), ("an audit", string)]
+    {
+        let refused = azure.run(&["pause", "sr-good", "--until", "1h", "--why", why, "--by", by]);
+        let said = text(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && said.contains("looks like a key"), "{said}");
+        assert!(!said.contains(&key) && !said.contains(string), "{said}");
+    }
     let [paused_plan, paused_status] =
         ["plan", "status"].map(|command| answer(&azure.run(&[command, "sr-good", "--json"])));
     assert_eq!(paused_plan["instances"][0]["heldBy"]["why"], "an audit", "{paused_plan}");

@@ -424,7 +424,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
         Event::Recovered {},
-        Event::AppsSeen { apps: [(app(), vec![])].into() },
+        Event::AppsSeen { apps: [(app(), vec![])].into(), dictionaries: [].into() },
         Event::AppsBlurred { apps: [app()].into() },
         Event::AppsMissing { missing: true },
         Event::AppsMissing { missing: false },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::common::proxy::{Answer, Bend, Proxy, Straight};
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::settled;
 use embedded_azure::{
@@ -613,4 +614,61 @@ async fn an_app_that_is_changed_otherwise_is_left_alone() {
     assert!(settled(&reports), "{}", told(&reports));
     assert_eq!(story.requests("ContainerAppsRevisions_RestartRevision"), restarts);
     is_well(&story, API);
+}
+
+/// An answer that leaves out who runs, beside others that tell of them.
+struct LeavesOut(&'static str);
+
+impl Bend for LeavesOut {
+    fn after(&mut self, request: &str, answer: &mut Answer) {
+        let Self(what) = *self;
+        let path = if what == "replicas" { "/replicas" } else { "/revisions" };
+        if !request.starts_with("GET ") || !request.ends_with(path) {
+            return;
+        }
+        let mut body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        match what {
+            "replicas" | "revisions" => body["value"] = serde_json::json!([]),
+            _ => {
+                let revisions = body["value"].as_array_mut().unwrap();
+                revisions.iter_mut().for_each(|one| one["properties"]["active"] = false.into());
+            }
+        }
+        answer.body = body.to_string();
+    }
+}
+
+/// Where two answers of Azure contradict each other nobody is believed to have left: no key is regenerated on the strength of it,
+/// and the run says why. Revisions that are said to be inactive and have replicas are restarted like the others.
+#[tokio::test]
+async fn who_is_left_out_of_one_answer_and_is_in_another_is_not_gone() {
+    for what in ["replicas", "revisions", "inactive"] {
+        let story = story(app(by_value())).await;
+        let proxy = Proxy::start(story.sim.base(), Straight).await;
+        let watch = async |time: Duration| {
+            let rekey = story.worker(&proxy.base, story.store.clone(), story.clock.clone());
+            let end = story.clock.now() + delta(time);
+            loop {
+                let reports = rekey.run(&story.order(Intent::operator(false), 9 * MINUTE)).await;
+                if story.clock.now() >= end {
+                    return reports;
+                }
+                story.clock.advance(10 * MINUTE);
+            }
+        };
+        watch(DAY).await;
+        proxy.bend(LeavesOut(what));
+        story.force("sr-demo", &KeyType::ALL).unwrap();
+        let reports = watch(2 * HOUR).await;
+        let said = format!("{what}: {:?} {}", reports[0].lines(), reports[0].summary());
+        let is_told = reports[0].ending.is_failure() && said.contains("one of the two is not true");
+        assert_eq!(is_told, what != "inactive", "{said}");
+        proxy.bend(Straight);
+        let reports = watch(DAY).await;
+        let said = format!("{what}: {:?} {}", reports[0].lines(), reports[0].summary());
+        assert!(settled(&reports), "{said}");
+        let refused = story.refused();
+        watch(2 * HOUR).await;
+        assert_eq!((story.refused(), story.sim.report().refused_unexplained), (refused, 0), "{said}");
+    }
 }

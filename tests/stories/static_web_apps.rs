@@ -1,7 +1,9 @@
 //! Static web apps, whose managed functions sign with what is in their settings.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::common::proxy::{Answer, Proxy, Straight};
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::settled;
 use embedded_azure::{
@@ -10,6 +12,7 @@ use embedded_azure::{
 };
 use rekey_core::intent::Intent;
 use rekey_core::model::KeyType;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::report::RunReport;
 
 const STRING: &str = "{primary:sr-demo}";
@@ -178,6 +181,58 @@ async fn whatever_goes_wrong_once_is_done_again() {
             let reports = story.watch(10 * HOUR).await;
             assert!(settled(&reports), "{operation} {kind:?}: {}", told(&reports));
             is_well(&story);
+        }
+    }
+}
+
+/// What answers in Azure's place where a preview's function settings are, which hold a key, and says that there is nothing.
+const NOTHING: [(u16, &str); 4] = [
+    (200, r#"{"properties":{}}"#),
+    (400, r#"{"error":{"code":"BadRequest","message":"The server is busy"}}"#),
+    (404, r#"{"error":{"code":"NotFound","message":"no"}}"#),
+    (404, r#"{"error":{"code":"NotFound","message":"The static site has no managed functions."}}"#),
+];
+
+/// A dictionary that held a key is not gone for being answered for as if it were: the rotation and the repair of what is in it
+/// wait until it is seen again, and say so.
+#[tokio::test]
+async fn what_held_a_key_is_never_nothing() {
+    for (status, body) in NOTHING {
+        for of_production in [false, true] {
+            let site = StaticWebApp { function_settings: Some(settings()), ..site() };
+            let story = story(site).await;
+            let proxy = Proxy::start(story.sim.base(), Straight).await;
+            let watch = async |time: Duration| {
+                let rekey = story.worker(&proxy.base, story.store.clone(), story.clock.clone());
+                let end = story.clock.now() + time;
+                loop {
+                    let reports = rekey.run(&story.order(Intent::operator(false), 9 * MINUTE)).await;
+                    if story.clock.now() >= end {
+                        return reports;
+                    }
+                    story.clock.advance(10 * MINUTE);
+                }
+            };
+            watch(DAY).await;
+            let regenerated = story.requests("SignalR_RegenerateKey");
+            proxy.bend(move |request: &str| {
+                let is_of_it = request.ends_with("/listFunctionAppSettings")
+                    && request.contains("/builds/12/") != of_production;
+                is_of_it.then(|| Answer::new(status, "application/json", body))
+            });
+            story.force("sr-demo", &KeyType::ALL).unwrap();
+            for time in [Duration::ZERO, 2 * HOUR] {
+                let reports = watch(time).await;
+                let said = format!("{status} {body} {of_production}: {}", told(&reports));
+                assert!(reports[0].ending.is_failure() && told(&reports).contains(SITE), "{said}");
+                assert_eq!(story.requests("SignalR_RegenerateKey"), regenerated, "{said}");
+            }
+            proxy.bend(Straight);
+            let reports = watch(DAY).await;
+            let said = format!("{status} {body} {of_production}: {}", told(&reports));
+            assert!(settled(&reports), "{said}");
+            let of_functions = holds(&story, (!of_production).then_some("12"), true);
+            assert!(of_functions.is_some(), "{said}");
         }
     }
 }

@@ -71,6 +71,10 @@ pub struct Journal {
     /// none: then an app that Azure does not find counts as never seen, which is the safe reading.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     seen: BTreeMap<ConsumerId, Vec<Fingerprint>>,
+    /// The dictionaries in which they were seen, where the keys alone do not tell that one of them is missing. Releases of
+    /// before it was known refuse a document that has any: they would take one that comes back empty for left.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    dictionaries: BTreeMap<ConsumerId, BTreeSet<String>>,
     /// Those of them that went out of sight since, and may have taken any key there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     blurred: BTreeSet<ConsumerId>,
@@ -167,6 +171,11 @@ impl Journal {
     /// All consumers that were ever seen, with the keys that they were last seen with.
     pub fn all_seen(&self) -> impl Iterator<Item = (&ConsumerId, &[Fingerprint])> {
         self.seen.iter().map(|(consumer, held)| (consumer, held.as_slice()))
+    }
+
+    /// The dictionaries of an app that were last seen with keys, where they are on record.
+    pub fn dictionaries(&self, app: &ConsumerId) -> Option<&BTreeSet<String>> {
+        self.dictionaries.get(app)
     }
 
     /// Whether an app that was seen went out of sight since, and may have taken any key there.
@@ -288,7 +297,9 @@ impl Journal {
                 self.replace(*key_type, KeyRecord::new(fingerprint, at, Origin::Outside, Held::Unknown(at)));
             }
             Event::Recovered {} => self.unrepaired = false,
-            Event::AppsSeen { apps } => {
+            Event::AppsSeen { apps, dictionaries } => {
+                self.dictionaries.retain(|app, _| !apps.contains_key(app));
+                self.dictionaries.extend(dictionaries.clone());
                 self.seen.extend(apps.iter().map(|(app, held)| (app.clone(), held.clone())));
                 self.blurred.retain(|app| !apps.contains_key(app));
             }
@@ -433,6 +444,7 @@ impl Journal {
 
     fn unblock(&mut self) {
         self.failures = None;
+        self.dictionaries.clear();
         self.forget_gate();
         // An operation that cannot be asked is asked no more. When it is over is known without it, no sooner.
         self.in_flight.iter_mut().for_each(|flight| flight.operation = None);

@@ -14,7 +14,7 @@ mod operation_url;
 mod secret;
 mod static_web_app;
 
-pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder};
+pub use connection_string::{ConnectionString, Malformed, holds_a_secret, host_of, is_placeholder};
 pub use consumer::{AppId, ConsumerId, Reference, ReferenceStore, Section, names_signalr};
 pub use container_app::{ContainerAppId, ContainerAppKind};
 pub use id::{IdError, IdFault, ServiceId, ServiceType, likest};

@@ -44,6 +44,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::readers::WhoReads;
 use self::secrets::Secrets;
 pub(crate) use self::secrets::{Entry, Shown};
 use super::app_service::secret_parts;
@@ -211,6 +212,8 @@ struct Properties {
     environment_id: Option<String>,
     /// The same, as it was called before; of many apps both are told.
     managed_environment_id: Option<String>,
+    latest_revision_name: Option<String>,
+    latest_ready_revision_name: Option<String>,
     template: readers::Template,
     configuration: Option<readers::Configuration>,
 }
@@ -222,6 +225,14 @@ struct SystemData {
 }
 
 impl Resource {
+    /// The revisions that it names: the newest ones, and those with traffic.
+    fn revisions(&self) -> impl Iterator<Item = &str> {
+        let Properties { latest_revision_name, latest_ready_revision_name, configuration, .. } =
+            &self.properties;
+        let newest = [latest_revision_name, latest_ready_revision_name].into_iter().flatten();
+        newest.map(String::as_str).chain(configuration.iter().flat_map(readers::Configuration::with_traffic))
+    }
+
     /// Whether an update has not ended yet, in whatever word.
     fn is_updating(&self) -> bool {
         let ended = ["Succeeded", "Failed", "Canceled"];
@@ -325,8 +336,14 @@ impl ConsumerKind for Place {
     /// The secrets first: what was changed between the two readings makes replicas look older than they are, and not younger.
     async fn read(&self, arm: &Arm) -> Result<ContainerApp, ArmError> {
         let secrets = self.list_secrets(arm).await?;
-        let (resource, (revisions, mut readers, variables)) =
-            try_join!(self.get(arm).boxed(), self.who_reads(arm).boxed())?;
+        let (resource, WhoReads { revisions, mut readers, variables, .. }) = match self.who_runs(arm).await {
+            // Something of it went between two questions; then it is no contradiction when they are asked again.
+            Err(error) if error.kind() == ArmErrorKind::Conflict => {
+                arm.rest(AGAIN).await;
+                self.who_runs(arm).await?
+            }
+            read => read?,
+        };
         let (changed, updating, failed) = (resource.changed(), resource.is_updating(), resource.has_failed());
         let Properties { environment_id, managed_environment_id, template, configuration, .. } =
             resource.properties;
@@ -400,6 +417,21 @@ impl ConsumerKind for Place {
 }
 
 impl Place {
+    /// The app, or the job, and who runs with its secrets. What of Azure's answers contradicts the others is not believed: who
+    /// is left out may run with any key.
+    async fn who_runs(&self, arm: &Arm) -> Result<(Resource, WhoReads), ArmError> {
+        let (resource, read) = try_join!(self.get(arm).boxed(), self.who_reads(arm).boxed())?;
+        let is_listed = |name: &str| read.listed.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+        let missing = resource.revisions().find(|name| !name.is_empty() && !is_listed(name));
+        if let Some(missing) = missing.filter(|_| self.id.kind() == ContainerAppKind::App) {
+            let call = Call::get(REVISIONS, self.url(arm, "/revisions"));
+            return Err(call
+                .error(ArmErrorKind::Conflict, &words::revision_not_listed(missing))
+                .advising(words::CONTRADICTED));
+        }
+        Ok((resource, read))
+    }
+
     fn url(&self, arm: &Arm, rest: &str) -> url::Url {
         arm.url(&format!("{}{rest}", self.id), API_VERSION)
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::app_service::{Dictionary, add, list_dictionary, update_dictionary};
 use super::{Change, ConsumerKind, Marks, Settling, Written, written};
-use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, Operation, Subject};
+use crate::azure::arm::{Arm, ArmError, Call, Operation, Subject};
 use rekey_core::model::{ConsumerId, Section, StaticWebAppId};
 use rekey_core::plan::{ConsumerRef, Snapshot};
 
@@ -129,6 +129,11 @@ impl Place {
         is_production.then(|| Self { environment: None, ..self.clone() })
     }
 
+    /// What it is called beside the others of its site.
+    pub(crate) fn dictionary(&self) -> String {
+        with_environment(&self.section.to_string(), self.environment.as_deref())
+    }
+
     /// By which of them it is read.
     pub(crate) fn reading(&self) -> Operation {
         LISTS[self.index()]
@@ -174,19 +179,15 @@ impl ConsumerKind for Place {
         ConsumerId::StaticWebApp(self.site.clone())
     }
 
-    /// A site without functions has no settings of them, and says so in one way or another.
+    /// A site without functions has no settings of them, and says so in one way or another; see [`tells_of_no_functions`].
     async fn read(&self, arm: &Arm) -> Result<Dictionary, ArmError> {
         let path = match self.section {
             Section::FunctionSettings => "listFunctionAppSettings",
             _ => "listAppSettings",
         };
         let read = list_dictionary(arm, self.reading(), &self.path(path), API_VERSION).await;
-        let has_none = |error: &ArmError| {
-            error.kind() == ArmErrorKind::Gone
-                || (error.kind() == ArmErrorKind::Refused && error.status() == Some(400))
-        };
         match read {
-            Err(error) if self.section == Section::FunctionSettings && has_none(&error) => {
+            Err(error) if self.section == Section::FunctionSettings && tells_of_no_functions(&error) => {
                 Ok(Dictionary::default())
             }
             read => read,
@@ -228,6 +229,22 @@ impl ConsumerKind for Place {
     fn settling(&self) -> Settling {
         Settling::ByItself { read_back_after: TimeDelta::seconds(2), at_most: Duration::from_secs(5 * 60) }
     }
+}
+
+/// Whether an error is Azure's word that a site, or an environment of it, has no functions. No document has its text; so much is
+/// asked of it that nothing else passes for it: that it is a 404 or a 400 with the code of one, and that its message denies that
+/// there are any. Everything else is an error.
+fn tells_of_no_functions(error: &ArmError) -> bool {
+    let code = match error.status() {
+        Some(404) => "NotFound",
+        Some(400) => "BadRequest",
+        _ => return false,
+    };
+    let said = error.message().to_ascii_lowercase();
+    let denials = ["has no ", "have no ", "not have ", "no function", "no managed function", "without "];
+    error.code().is_some_and(|said| said.eq_ignore_ascii_case(code))
+        && said.contains("function")
+        && denials.iter().any(|denial| said.contains(denial))
 }
 
 const ENVIRONMENT: &str = " (environment ";

@@ -1,8 +1,10 @@
 //! What a check shows of static web apps: of the site, and of each of its environments that are listed.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
-use super::{Check, Read, held};
+use super::{Check, Read, emptied_of, held, holds_any, lose_in_part};
 use crate::azure::arm::ArmErrorKind;
 use crate::azure::consumers::{Contents, Place};
 use crate::report::cause;
@@ -16,13 +18,21 @@ impl Check {
     pub(super) fn add_static_web_app(&self, site: &StaticWebAppId, journal: &Journal, out: &mut Snapshot) {
         let consumer = ConsumerId::StaticWebApp(site.clone());
         let first = (out.consumers.len(), out.unknown.len());
-        let (mut unread, mut unclear) = (None, Vec::new());
+        let (mut unread, mut unclear, mut held_in) = (None, Vec::new(), BTreeSet::new());
+        let mut emptied = false;
         let places = [Place::Environments(site.clone())].into_iter();
         for place in places.chain(Place::of_environment(site, None)).chain(self.environments_of(site)) {
+            let why = emptied_of(&place, self.read_of(&place), &consumer, journal);
             match self.places.get(&place).map(|read| &read.found) {
                 Some(Ok(_)) if self.is_production_again(&place) => {}
+                Some(Ok(_)) if why.is_some() => {
+                    emptied = true;
+                    unread = why.map(|why| (why, false));
+                }
                 Some(Ok(contents)) => {
+                    let before = out.consumers.len();
                     unclear.extend(place.shows_settings(contents, self.marks(journal), out));
+                    held_in.extend(holds_any(&out.consumers[before..]).then(|| place.dictionary()).flatten());
                 }
                 // An environment may go at any time; the next check has another list.
                 Some(Err(error)) => {
@@ -38,6 +48,9 @@ impl Check {
             }
         }
         if let Some((why, passing)) = unread {
+            if emptied {
+                let _ = lose_in_part(&consumer, journal, out);
+            }
             return self.add_unread(&consumer, why, passing, journal, out);
         }
         let nothing = first == (out.consumers.len(), out.unknown.len());
@@ -50,6 +63,9 @@ impl Check {
             (false, false) => out.references.push((consumer.clone(), unclear)),
         }
         let lasts = out.unknown[first.1..].iter().any(Unknown::lasts);
+        if held_in.len() > 1 {
+            out.dictionaries.insert(consumer.clone(), held_in);
+        }
         out.seen.insert(consumer, held(out, first.0, lasts));
     }
 

@@ -55,6 +55,10 @@ sentences! {
     update_fails_again(app) = "the update before it failed as well, so it is most likely {app} itself that does not let itself be \
         updated: see why (`az containerapp show`, `az containerapp revision list`, the activity log) and mend that; the next run \
         tries again";
+    fewer_replicas(revision, told, listed) = "the revision {revision} says that it has {told} replicas, and Azure lists {listed}";
+    revision_not_listed(revision) = "Azure lists no revision {revision}, which the app names as its newest or as one with traffic";
+    CONTRADICTED = "one of the two is not true, or not true any more: the next run looks again; if that does not end, ask Azure's \
+        support, or restart the app";
     NO_VALUE = "Container Apps does not tell what it has fetched from the Key Vault";
     being_replaced(replicas, until) = "replicas that were made before its secrets were last changed, and may run with the key of \
         before, are still there: {replicas}. They are being replaced, which is waited for until {until}; a run after that \
@@ -118,6 +122,8 @@ sentences! {
     STRANGE_SERVICE = "a service with an unusual id was left out";
 
     // Apps that a check did not come to, and what cannot be told of one that Azure does not find.
+    emptied(dictionary) = "its {dictionary} held a key when they were last read, and Azure answers now that there are none at \
+        all: whoever reads them may go on with that key; if they were taken away on purpose, say so with `signalr-rekey unblock`";
     NOT_READ = "it was not read";
     NOT_LOOKED_FOR = "it was not looked for";
     STRANGE_SITE = "an app with an unusual id was left out";

@@ -52,6 +52,8 @@ sentences! {
     ACKNOWLEDGE_NO_KEY_TYPE = "write Primary or Secondary";
     ACKNOWLEDGE_NO_NAME = "it is recorded who says so, and this machine does not tell: pass --by YOUR-NAME, on one line of at most \
         100 characters. Nothing was done";
+    holds_a_secret(option) = "{option} looks like a key or a connection string, which is a secret, and what it says is kept and shown: \
+        say it in other words. Nothing was done";
     ACKNOWLEDGE_OTHER_RUN = "another run is at work, and nothing was recorded: repeat this command in two minutes";
     ACKNOWLEDGE_QUESTION = "Is that so? A key that you say was left is regenerated after its grace period, and whoever still holds \
         it is cut off then";

@@ -38,7 +38,7 @@ words! {
         Self::Adopted { keys } => "first check: primary key {}, secondary key {}", keys.primary, keys.secondary;
         Self::KeyChanged { key_type, fingerprint } =>
             "{key_type} key regenerated from outside (new fingerprint {fingerprint})";
-        Self::AppsSeen { apps } => "{} read for the first time, or with other keys than before", counted(apps.len(), "app");
+        Self::AppsSeen { apps, .. } => "{} read for the first time, or with other keys than before", counted(apps.len(), "app");
         Self::AppsBlurred { apps } => "{} can no longer be read", counted(apps.len(), "app");
         Self::AppsMissing { missing: true } => "an app no longer exists under its id";
         Self::AppsMissing { missing: false } => "every app is found again";

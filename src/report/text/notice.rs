@@ -97,7 +97,7 @@ words! {
         Self::NotAKeyType => "its data.keyTypes has something other than Primary and Secondary";
         Self::NoKeyTypes => "its data.keyTypes is empty";
         Self::NoKey => "its data.key is not the fingerprint of the key that is to be replaced; `plan` tells it";
-        Self::NoName => "its data.by does not say who approves, on one line of at most 100 characters";
+        Self::NoName => "its data.by does not say who approves, on one line of at most 100 characters, or has a key in it";
         Self::NoTime => "it has no time with Z or an offset, so that it could be sent again for ever";
         Self::NotATime => "its data.deadline is not a time such as 2026-09-24T13:00:00Z";
     }

@@ -34,6 +34,9 @@ pub enum Event {
         /// Which, with the keys that they hold or may hold.
         #[serde(rename = "consumers", alias = "apps")]
         apps: BTreeMap<ConsumerId, Vec<Fingerprint>>,
+        /// Of those with several dictionaries that hold one, which these are.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        dictionaries: BTreeMap<ConsumerId, BTreeSet<String>>,
     },
     /// Apps that were seen before cannot be read any more, and may take any key from now on.
     #[serde(rename = "consumersBlurred", alias = "appsBlurred")]

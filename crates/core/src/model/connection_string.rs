@@ -130,6 +130,29 @@ const PLACEHOLDERS: [(&str, &str); 8] =
 /// Nearly as long as the shortest key that Azure ever made, 32 bytes in base64. No placeholder is such a word.
 const SHORTEST_KEY: usize = 40;
 
+/// Whether a text that people write, and that is kept or shown, has a key in it: beside `AccessKey`, or as a word that looks like
+/// one. The keys that Azure makes are of 43 signs or more and mix both cases and digits; hashes and ids of one case do not.
+pub fn holds_a_secret(text: &str) -> bool {
+    let is_key = |word: &str| {
+        let is_any = |of: fn(&char) -> bool| word.chars().any(|sign| of(&sign));
+        word.len() >= SHORTEST_IN_TEXT
+            && is_any(char::is_ascii_uppercase)
+            && is_any(char::is_ascii_lowercase)
+            && is_any(char::is_ascii_digit)
+    };
+    let holds_key = |word: &str| {
+        let is_url = word.contains("://");
+        word.split(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '+' || (sign == '/' && !is_url)))
+            .any(is_key)
+    };
+    ConnectionString::parse(text).is_ok()
+        || text.to_ascii_lowercase().contains("accesskey=")
+        || text.split_whitespace().any(holds_key)
+}
+
+/// 32 bytes in base64, without the sign that fills it up.
+const SHORTEST_IN_TEXT: usize = 43;
+
 /// Whether a text is there to be replaced by something else before an app reads it: a reference of App Service, or a
 /// name between the signs of a template. A key between such signs is no name.
 pub fn is_placeholder(text: &str) -> bool {
@@ -264,6 +287,28 @@ mod tests {
     use super::*;
 
     const OLD: &str = "b2xkLWtleS1vZi00NC1jaGFyYWN0ZXJzLWxpa2UtMjAyMQ==";
+
+    #[test]
+    fn a_key_in_what_people_write_is_known_from_names_and_hashes() {
+        let (older, newer) = ("jT7pCkvR+e2zQW9/".repeat(3), "kR7AOQAxnF5GKShtn2Gm".repeat(4));
+        for text in [
+            format!("key {older}="),
+            format!("({newer})"),
+            format!("the key:{newer}, of yesterday"),
+            "Endpoint=https://chat;AuthType=azure.msi;".to_owned(),
+            "accesskey=k".to_owned(),
+        ] {
+            assert!(holds_a_secret(&text), "{text}");
+        }
+        for text in [
+            "load test, CHG-17".to_owned(),
+            "https://dev.azure.com/Contoso/Project1/wiki/wikis/Project1/567/Change-Of-Keys".to_owned(),
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+            "00000000-0000-0000-0000-000000000001".to_owned(),
+        ] {
+            assert!(!holds_a_secret(&text), "{text}");
+        }
+    }
 
     #[test]
     fn the_key_changes_and_nothing_else() {

@@ -104,11 +104,14 @@ pub fn agreement(listed: &PerKey<Fingerprint>, journal: &Journal) -> Agreement {
 /// of ours is no sight of an app.
 fn newly_seen(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
     let news = |(app, held): &(&ConsumerId, &Vec<Fingerprint>)| {
-        journal.is_blurred(app) || journal.seen(app) != Some(held.as_slice())
+        let moved = journal.dictionaries(app) != snapshot.dictionaries.get(*app);
+        moved || journal.is_blurred(app) || journal.seen(app) != Some(held.as_slice())
     };
     let apps: BTreeMap<ConsumerId, Vec<Fingerprint>> =
         snapshot.seen.iter().filter(news).map(|(app, held)| (app.clone(), held.clone())).collect();
-    (!apps.is_empty() && !snapshot.echoed).then_some(Event::AppsSeen { apps })
+    let of_news = snapshot.dictionaries.iter().filter(|(app, _)| apps.contains_key(app));
+    let dictionaries = of_news.map(|(app, held_in)| (app.clone(), held_in.clone())).collect();
+    (!apps.is_empty() && !snapshot.echoed).then_some(Event::AppsSeen { apps, dictionaries })
 }
 
 /// The apps that go out of sight with this check.
@@ -121,6 +124,9 @@ fn newly_blurred(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
 /// From before the write on, each of these apps may hold the key that it is about to be given, beside what it was seen
 /// with; the next check of it says what it does hold.
 pub fn handed_out(journal: &Journal, key: &Fingerprint, consumers: &[ConsumerRef]) -> Event {
+    let of_app =
+        |consumer: &ConsumerRef| Some((consumer.app.clone(), journal.dictionaries(&consumer.app)?.clone()));
+    let dictionaries = consumers.iter().filter_map(of_app).collect();
     let apps = consumers.iter().map(|consumer| {
         let mut held = journal.seen(&consumer.app).unwrap_or_default().to_vec();
         if !held.contains(key) {
@@ -128,7 +134,7 @@ pub fn handed_out(journal: &Journal, key: &Fingerprint, consumers: &[ConsumerRef
         }
         (consumer.app.clone(), held)
     });
-    Event::AppsSeen { apps: apps.collect() }
+    Event::AppsSeen { apps: apps.collect(), dictionaries }
 }
 
 /// The end of a regeneration whose operation URL was never learned or is of no use, once that is known: the key changed,

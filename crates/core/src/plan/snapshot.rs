@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub unknown: Vec<Unknown>,
     /// Every app all of whose settings could be read, with the keys that it holds, or, where that cannot be told, may hold.
     pub seen: BTreeMap<ConsumerId, Vec<Fingerprint>>,
+    /// Of those with several dictionaries that hold keys, which these are: of them it would not show that one is missing.
+    pub dictionaries: BTreeMap<ConsumerId, BTreeSet<String>>,
     /// Apps that were seen before and cannot be read, which does not pass by itself: they may hold any key.
     pub blurred: BTreeSet<ConsumerId>,
     /// Apps that are out of sight, and were last seen with a key that the service no longer has: unless somebody gave them
@@ -61,6 +63,7 @@ impl Snapshot {
             may_hold: BTreeSet::new(),
             unknown: vec![],
             seen: BTreeMap::new(),
+            dictionaries: BTreeMap::new(),
             blurred: BTreeSet::new(),
             lost: BTreeSet::new(),
             gone: vec![],

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{EXECUTIONS, Place, REPLICAS, REVISIONS, Reader, STARTS_WITHIN};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, tidy};
+use crate::report::text::azure as words;
 use rekey_core::model::ContainerAppKind;
 
 #[derive(Deserialize)]
@@ -21,6 +22,8 @@ pub(super) struct Revision {
 #[serde(default)]
 struct OfRevision {
     active: Option<bool>,
+    /// How many there are of it, as it says itself.
+    replicas: Option<u64>,
     template: Template,
 }
 
@@ -62,6 +65,20 @@ pub(super) struct Configuration {
     manual_trigger_config: Option<Trigger>,
     schedule_trigger_config: Option<Trigger>,
     event_trigger_config: Option<Trigger>,
+    ingress: Option<Ingress>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Ingress {
+    traffic: Option<Vec<Traffic>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Traffic {
+    revision_name: Option<String>,
+    weight: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,6 +92,12 @@ struct Trigger {
 const UNTOLD: TimeDelta = TimeDelta::days(30);
 
 impl Configuration {
+    /// The revisions that are given traffic, as far as they are named.
+    pub(super) fn with_traffic(&self) -> impl Iterator<Item = &str> {
+        let rules = self.ingress.iter().flat_map(|ingress| &ingress.traffic).flatten();
+        rules.filter(|rule| rule.weight != Some(0)).filter_map(|rule| rule.revision_name.as_deref())
+    }
+
     /// How long an execution may run: as long as a replica may (ARM swagger 2024-03-01, `replicaTimeout`), as often as one is
     /// tried, for as many as follow one another; and the time that starting and ending it takes.
     pub(super) fn longest(&self) -> TimeDelta {
@@ -142,26 +165,51 @@ const RUNNING: &str = "Running";
 /// How much of what is said of that is told.
 const LONGEST_DETAILS: usize = 300;
 
-/// The names of active revisions, who runs, and the variables in the revisions' templates.
-type WhoReads = (Vec<String>, Vec<Reader>, Vec<(String, SecretString)>);
+/// Who runs with the secrets of an app or a job.
+#[derive(Default)]
+pub(super) struct WhoReads {
+    /// The names of all revisions.
+    pub listed: Vec<String>,
+    /// Those of the active ones.
+    pub revisions: Vec<String>,
+    pub readers: Vec<Reader>,
+    /// The variables in the templates of the active ones.
+    pub variables: Vec<(String, SecretString)>,
+}
 
 impl Place {
     pub(super) async fn who_reads(&self, arm: &Arm) -> Result<WhoReads, ArmError> {
         match self.id.kind() {
             ContainerAppKind::App => self.replicas(arm).await,
-            ContainerAppKind::Job => Ok((vec![], self.executions(arm).await?, vec![])),
+            ContainerAppKind::Job => {
+                Ok(WhoReads { readers: self.executions(arm).await?, ..WhoReads::default() })
+            }
         }
     }
 
     async fn replicas(&self, arm: &Arm) -> Result<WhoReads, ArmError> {
-        let all: Vec<Revision> = arm.pages(Call::get(REVISIONS, self.url(arm, "/revisions"))).await?;
-        // Of one of which it is not said it may be true.
-        let active = all.into_iter().filter(|revision| revision.properties.active != Some(false));
-        let (names, templates): (Vec<String>, Vec<Template>) =
-            active.map(|revision| (revision.name, revision.properties.template)).unzip();
-        let readers = try_join_all(names.iter().map(|revision| self.replicas_of(arm, revision))).await?;
-        let variables = templates.into_iter().flat_map(Template::variables).collect();
-        Ok((names, readers.concat(), variables))
+        let call = Call::get(REVISIONS, self.url(arm, "/revisions"));
+        let all: Vec<Revision> = arm.pages(call).await?;
+        let listed = all.iter().map(|revision| revision.name.clone()).collect();
+        // Of one of which it is not said it may be true, and one that has replicas is active whatever is said.
+        let is_active = |revision: &Revision| {
+            revision.properties.active != Some(false)
+                || revision.properties.replicas.is_some_and(|count| count > 0)
+        };
+        let active: Vec<Revision> = all.into_iter().filter(is_active).collect();
+        let read = try_join_all(active.iter().map(|revision| self.replicas_of(arm, &revision.name))).await?;
+        for (revision, read) in active.iter().zip(&read) {
+            let told = revision.properties.replicas.unwrap_or_default();
+            if u64::try_from(read.len()).is_ok_and(|read| read < told) {
+                let why = words::fewer_replicas(&revision.name, told, read.len());
+                let call = Call::get(REVISIONS, self.url(arm, "/revisions"));
+                return Err(call.error(ArmErrorKind::Conflict, &why).advising(words::CONTRADICTED));
+            }
+        }
+        let revisions = active.iter().map(|revision| revision.name.clone()).collect();
+        let variables =
+            active.into_iter().flat_map(|revision| revision.properties.template.variables()).collect();
+        Ok(WhoReads { listed, revisions, readers: read.concat(), variables })
     }
 
     async fn replicas_of(&self, arm: &Arm, revision: &str) -> Result<Vec<Reader>, ArmError> {

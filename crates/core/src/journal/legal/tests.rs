@@ -78,7 +78,7 @@ fn operation() -> Option<OperationUrl> {
 /// States that differ in what fits them, each with the events that lead there. All but the first begin with an adoption.
 fn states() -> Vec<(&'static str, Journal)> {
     let intended = || Event::RegenerationIntended { key_type: PRIMARY };
-    let seen = || Event::AppsSeen { apps: [(shop(), vec![])].into() };
+    let seen = || Event::AppsSeen { apps: [(shop(), vec![])].into(), dictionaries: [].into() };
     let led: Vec<(&'static str, Vec<Event>)> = vec![
         ("at rest", vec![]),
         ("held", vec![Event::Taken { key_type: PRIMARY }]),
@@ -124,7 +124,10 @@ fn events() -> Vec<(&'static str, Event)> {
         ("keyChanged", Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint("x") }),
         ("keyChanged, same", Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint("p") }),
         ("recovered", Event::Recovered {}),
-        ("consumersSeen", Event::AppsSeen { apps: [(shop(), vec![fingerprint("p")])].into() }),
+        (
+            "consumersSeen",
+            Event::AppsSeen { apps: [(shop(), vec![fingerprint("p")])].into(), dictionaries: [].into() },
+        ),
         ("consumersBlurred", Event::AppsBlurred { apps: [shop()].into() }),
         ("consumersMissing, true", Event::AppsMissing { missing: true }),
         ("consumersMissing, false", Event::AppsMissing { missing: false }),

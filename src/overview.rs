@@ -441,6 +441,7 @@ const fn of_wait(reason: &WaitFor) -> (State, &'static str) {
         WaitFor::Pause(_) => (State::Waiting, "Pause"),
         WaitFor::Approval { .. } => (State::Waiting, "Approval"),
         WaitFor::Gate(_) => (State::Rotating, "Gate"),
+        WaitFor::Home { held, .. } => of_wait(held),
         WaitFor::BetweenWaves(_) => (State::Rotating, "BetweenWaves"),
         WaitFor::Executions { .. } => (State::Rotating, "Executions"),
         WaitFor::External { .. } => (State::Waiting, "External"),

@@ -523,7 +523,7 @@ async fn readers_that_nobody_sees_are_named_and_acknowledged_once() {
             assert!(told.contains(says), "{says}: {waits} {status}");
         }
     }
-    let json: serde_json::Value = serde_json::from_slice(&run(&["status", "--json"]).stdout).unwrap();
+    let json: Value = serde_json::from_slice(&run(&["status", "--json"]).stdout).unwrap();
     let awaited = json["instances"][0]["waitingFor"].as_array().unwrap();
     assert_eq!(awaited.len(), 2, "{json:#}");
     assert!(awaited.iter().all(|one| one["until"].is_string() && one["late"].is_null()), "{json:#}");

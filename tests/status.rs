@@ -189,7 +189,7 @@ async fn what_is_old_is_not_known_any_more() {
     let looked = Invocation { id: "an-id".into(), function: "Status", deadline };
     match elsewhere.run(Trigger::Status(look), looked).await.reply {
         Some(Reply { content: Content::Json(page), .. }) => {
-            assert_eq!(page["services"][0]["condition"], *condition)
+            assert_eq!(page["services"][0]["condition"], *condition);
         }
         other => panic!("{other:?}"),
     }

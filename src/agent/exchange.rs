@@ -157,7 +157,7 @@ impl Round<'_> {
             Probe::Accepted => self.memory.accepted_at = Some(now),
             Probe::Refused { detail } => self.fail(words::cut_off(&wanted.fingerprint, detail)),
             Probe::Unreachable { detail } => {
-                self.fail(words::acceptance_unknown(&wanted.fingerprint, detail))
+                self.fail(words::acceptance_unknown(&wanted.fingerprint, detail));
             }
         }
     }

@@ -44,7 +44,7 @@ enum Points {
 
 /// Plays a scenario once for every request and every mishap, judges each, and tells how many there were.
 async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mishap], points: Points) {
-    let undisturbed = play(scenario, journals, None).await;
+    let undisturbed = Box::pin(play(scenario, journals, None)).await;
     undisturbed.judge(0);
     let (requests, deaths) = (undisturbed.interceptor.passed(), undisturbed.interceptor.deaths());
     let is_distinct = |nth: usize, kind: &str, mishap: Mishap| match mishap {
@@ -60,7 +60,8 @@ async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mis
                 the_same += 1;
                 continue;
             }
-            let tried = AssertUnwindSafe(one(scenario, journals, (nth, *mishap))).catch_unwind().await;
+            let tried =
+                AssertUnwindSafe(Box::pin(one(scenario, journals, (nth, *mishap)))).catch_unwind().await;
             match tried {
                 Ok(()) => *played.entry(kind).or_default() += 1,
                 Err(_) => wrong.push(format!("{mishap:?} at {kind}, request {nth}")),

@@ -24,6 +24,16 @@ fn holds(seed: u64, rotations: u64) -> StormSummary {
     );
     assert!(summary.rotations >= rotations && summary.kills > 0 && summary.refused > 0, "{summary}");
     assert!(summary.judged > 100, "runs are compared with what is true: {summary}");
+    for held in [
+        "paused",
+        "app that does not come back",
+        "unblocked",
+        "approved",
+        "approved twice",
+        "approval expired",
+    ] {
+        assert!(summary.faults.contains_key(held), "no rotation is held back so: {held}: {summary}");
+    }
     summary
 }
 
@@ -50,14 +60,16 @@ fn the_same_seed_plays_the_same_storm() {
     assert_ne!(play(5).schedule, first.schedule);
 }
 
+/// The storm ends with the first that is found, which is another in each.
 #[test]
 fn a_worker_that_leaves_out_what_it_cannot_read_is_found_out() {
-    let summary = played(&StormOptions { blind: true, ..StormOptions::new(3, 12) });
-    let found = |violation: &&String| violation.contains("ended well") && violation.contains("is answered");
-    assert!(
-        summary.violations.iter().any(|violation| found(&violation)),
-        "settled although unknown: {summary}"
-    );
+    let is_found = |seed| {
+        let summary = played(&StormOptions { blind: true, ..StormOptions::new(seed, 12) });
+        let settled_although_unknown =
+            |violation: &String| violation.contains("ended well") && violation.contains("is answered");
+        summary.violations.iter().any(settled_although_unknown)
+    };
+    assert!((1..=8).any(is_found), "settled although unknown");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 use embedded_azure::Report;
 use serde::Serialize;
 
+use super::care::Care;
 use super::faults::Faults;
 use super::run::{Storm, StormOptions};
 use super::world::{BYSTANDER, Place, consumers, places, signers};
@@ -92,7 +93,7 @@ impl fmt::Display for StormSummary {
 pub(super) async fn check(
     options: &StormOptions,
     storm: &Storm,
-    faults: &Faults,
+    (faults, care): (&Faults, &Care),
     hung: bool,
 ) -> StormSummary {
     let report = storm.azure.report();
@@ -125,13 +126,14 @@ pub(super) async fn check(
     if regenerations > most {
         violations.push(format!("{regenerations} regenerations; {most} at most were called for"));
     }
-    summary(options, storm, faults, &report, violations)
+    let happened = faults.counts().iter().chain(care.counts()).map(|(what, count)| (*what, *count)).collect();
+    summary(options, storm, happened, &report, violations)
 }
 
 fn summary(
     options: &StormOptions,
     storm: &Storm,
-    faults: &Faults,
+    faults: BTreeMap<&'static str, u64>,
     report: &Report,
     violations: Vec<String>,
 ) -> StormSummary {
@@ -143,7 +145,7 @@ fn summary(
         judged: storm.judged,
         kills: storm.kills,
         endings: storm.endings.clone(),
-        faults: faults.counts().clone(),
+        faults,
         client_calls: report.calls,
         refused: report.refused,
         refused_unexplained: report.refused_unexplained,

@@ -11,6 +11,7 @@ use embedded_azure::{EmbeddedAzure, Options, VirtualClock};
 use fastrand::Rng;
 use url::Url;
 
+use super::care::{self, Health};
 use super::flaky_store::{FlakyStore, Kill};
 use super::world;
 use crate::azure::http::Http;
@@ -52,7 +53,9 @@ impl StormOptions {
 
 /// The embedded Azure, the store, and what was seen of the services so far.
 pub(super) struct Storm {
-    pub(super) azure: EmbeddedAzure,
+    pub(super) azure: Arc<EmbeddedAzure>,
+    /// What says of the apps how they are.
+    pub(super) health: Health,
     pub(super) clock: Arc<VirtualClock>,
     pub(super) store: Arc<FlakyStore>,
     pub(super) config: Arc<Config>,
@@ -82,13 +85,24 @@ pub(super) struct Storm {
 }
 
 /// How far a service is.
-#[derive(Default)]
 struct Progress {
     /// When it is due, as it was told when it last was settled.
     due: Option<DateTime<Utc>>,
-    /// Whether there was nothing to do at the last run.
-    settled: bool,
+    /// What was decided at the last run, if it came to that.
+    decision: Option<Decision>,
     rotations: u64,
+    /// When the last run ended.
+    looked: DateTime<Utc>,
+}
+
+impl Progress {
+    const fn new(looked: DateTime<Utc>) -> Self {
+        Self { due: None, decision: None, rotations: 0, looked }
+    }
+
+    const fn is_settled(&self) -> bool {
+        matches!(self.decision, Some(Decision::Settled { next: Some(_) }))
+    }
 }
 
 /// The timer's usual time, and a notice's.
@@ -102,14 +116,18 @@ impl Storm {
         let config = setup::config(&world, &options.policy);
         let mut config = config.map_err(|error| Trouble::of("the world has an id that is none", &error))?;
         world::complete(&mut config)?;
+        let now = clock.now();
+        care::configure(&mut config, now)?;
         let config = Arc::new(config);
         let azure = EmbeddedAzure::start(world, rules, clock.clone(), ([127, 0, 0, 1], 0).into()).await;
         let azure = azure.map_err(|error| Trouble::of("the embedded Azure cannot be started", &error))?;
+        let azure = Arc::new(azure);
         let base =
             Url::parse(azure.base()).map_err(|error| Trouble::of("the embedded Azure has no URL", &error))?;
         Ok(Self {
             store: Arc::new(FlakyStore::new(MemoryStore::new(clock.clone()))),
-            progress: config.instances.iter().map(|known| (known.id.clone(), Progress::default())).collect(),
+            progress: config.instances.iter().map(|known| (known.id.clone(), Progress::new(now))).collect(),
+            health: Health::start(Arc::clone(&azure), options.seed).await?,
             azure,
             clock,
             configured: Arc::clone(&config),
@@ -146,16 +164,27 @@ impl Storm {
         self.config.instances.iter().map(|service| service.id.name())
     }
 
-    /// When the next round begins: in minutes, mostly; where everything is settled, when something is due.
+    /// When the next round begins: in minutes, mostly; where nothing is to be done, when something is again.
     pub(super) fn next_round(&self, rng: &mut Rng) -> DateTime<Utc> {
         let now = self.clock.now();
-        let all_settled = self.progress.values().all(|progress| progress.settled);
-        let due = self.progress.values().filter_map(|progress| progress.due).min();
-        match due.filter(|due| all_settled && *due > now && rng.u8(0..100) < 80) {
-            Some(due) => due + TimeDelta::seconds(rng.i64(0..7200)),
+        match self.rests_until().filter(|until| *until > now && rng.u8(0..100) < 80) {
+            Some(until) => until + TimeDelta::seconds(rng.i64(0..7200)),
             None if rng.u8(0..100) < 3 => now + TimeDelta::seconds(rng.i64(3600..36_000)),
             None => now + TimeDelta::seconds(rng.i64(30..2400)),
         }
+    }
+
+    /// Until when nothing is to be done, if that is so of all services.
+    pub(super) fn rests_until(&self) -> Option<DateTime<Utc>> {
+        let now = self.clock.now();
+        let rests = |progress: &Progress| care::rests_until(progress.decision.as_ref()?, now);
+        let until: Option<Vec<_>> = self.progress.values().map(rests).collect();
+        until?.into_iter().min()
+    }
+
+    /// What was decided at the last run over a service.
+    pub(super) fn decision(&self, service: &ServiceId) -> Option<&Decision> {
+        self.progress.get(service)?.decision.as_ref()
     }
 
     /// One run over one service by a fresh worker, which may be killed.
@@ -228,24 +257,25 @@ impl Storm {
 
     /// What a worker is configured with.
     fn config_of_a_worker(&self) -> Arc<Config> {
-        if !self.blind {
-            return Arc::clone(&self.config);
-        }
         let mut config = (*self.config).clone();
         for service in &mut config.instances {
+            service.health = self.health.urls(service, self.runs);
             let id = service.id.to_string();
             let can_be_read = |app: &AppConfig| {
                 self.azure.with(|state| state.problems(&id, &[app.id.to_string()]).is_empty())
             };
-            service.apps.retain(can_be_read);
+            service.apps.retain(|app| !self.blind || can_be_read(app));
         }
         Arc::new(config)
     }
 
     /// A run that ends well says that everything was seen, and that everybody holds a valid key. Whether that is so, the
-    /// embedded Azure knows. What a notice tells that is known already sees no app, and says nothing of any.
+    /// embedded Azure knows. What a notice tells that is known already sees no app, and says nothing of any. Whatever holds a
+    /// rotation back holds back no repair.
     fn compare(&mut self, report: Option<&RunReport>) {
-        let said = |report: &&RunReport| ended_well(&report.ending) && report.known.is_none();
+        let is_held = |report: &RunReport| matches!(&report.ending, Ending::Decided(decision) if care::is_held(decision));
+        let said =
+            |report: &&RunReport| (ended_well(&report.ending) || is_held(report)) && report.known.is_none();
         let disturbed = self.disturbed.load(Ordering::Relaxed);
         let Some(report) = report.filter(said).filter(|_| !disturbed) else { return };
         let Some(configured) = self.config.instances.iter().find(|known| known.id == report.service) else {
@@ -253,7 +283,9 @@ impl Storm {
         };
         let apps: Vec<String> = configured.consumers().map(|consumer| consumer.to_string()).collect();
         let service = report.service.to_string();
-        let problems = self.azure.with(|state| state.problems(&service, &apps));
+        let mut problems = self.azure.with(|state| state.problems(&service, &apps));
+        // A run that is blocked says itself that not all is well.
+        problems.retain(|problem| ended_well(&report.ending) || problem.contains("signs with"));
         self.judged += 1;
         if !problems.is_empty() {
             let (name, round, ending) = (report.service.name(), self.rounds, report.ending.name());
@@ -270,12 +302,12 @@ impl Storm {
         for service in &services {
             self.run(service, Intent::timer(), None).await?;
         }
-        Ok(self.progress.values().all(|progress| progress.settled))
+        Ok(self.progress.values().all(Progress::is_settled))
     }
 
     /// The services that had something left to do at their last run.
     pub(super) fn unsettled(&self) -> impl Iterator<Item = &str> {
-        self.progress.iter().filter(|(_, progress)| !progress.settled).map(|(service, _)| service.name())
+        self.progress.iter().filter(|(_, progress)| !progress.is_settled()).map(|(service, _)| service.name())
     }
 
     /// Takes down what came of a run.
@@ -290,20 +322,24 @@ impl Storm {
         }
         let now = self.clock.now();
         (service.name(), name, now, self.azure.report().arm_requests_total).hash(&mut self.schedule);
-        let next = match ending {
-            Some(Ending::Decided(Decision::Settled { next })) => *next,
+        // What goes wrong with the storage is not for us who watch it.
+        let journal = self.store.peek(service).await;
+        let known = self.configured.instances.iter().find(|known| known.id == *service);
+        let disturbed = self.disturbed.load(Ordering::Relaxed);
+        let Some(progress) = self.progress.get_mut(service) else { return };
+        if let (Some(journal), Some(known), false) = (&journal, known, disturbed) {
+            let wrong = care::moved_too_soon(journal, &known.policy, progress.looked);
+            self.untrue.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", service.name())));
+        }
+        progress.looked = now;
+        progress.decision = match ending {
+            Some(Ending::Decided(decision)) => Some(decision.clone()),
             // It has nothing to say about a rotation.
             Some(Ending::Repaired | Ending::Known) => return,
             _ => None,
         };
-        // What goes wrong with the storage is not for us who watch it.
-        let journal = match next {
-            Some(_) => self.store.peek(service).await,
-            None => None,
-        };
-        let Some(progress) = self.progress.get_mut(service) else { return };
-        progress.settled = next.is_some();
-        let (Some(next), Some(journal)) = (next, journal) else { return };
+        let Some(Decision::Settled { next: Some(next) }) = progress.decision else { return };
+        let Some(journal) = journal else { return };
         let begun = progress.due.is_none_or(|due| due <= now);
         progress.rotations += u64::from(begun && is_rotated(&journal, progress.due));
         progress.due = Some(next);

@@ -44,14 +44,28 @@ pub const STOPS: [Mishap; 3] = [Mishap::StopBefore, Mishap::StopBetween, Mishap:
 pub struct Interceptor {
     state: Mutex<State>,
     stop: Notify,
-    /// Is shown the world at every request, before and after.
-    watch: Box<dyn Fn() + Send + Sync>,
+    /// Is shown the world at every request, before and after, and tells the time.
+    watch: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+}
+
+/// A request that is on its way.
+#[must_use]
+struct Passage {
+    nth: usize,
+    writes: bool,
+    mishap: Option<Mishap>,
 }
 
 #[derive(Default)]
 struct State {
     /// The kinds of the requests so far.
     passed: Vec<&'static str>,
+    /// The deaths so far that leave what no earlier one left.
+    deaths: Vec<(usize, Mishap)>,
+    /// The time of the last of them, if nobody else has done anything since.
+    left_at: Option<DateTime<Utc>>,
+    /// The writes that are on their way, and may take effect at any time.
+    writing: usize,
     /// Which request (1 is the first) meets what.
     mishap: Option<(usize, Mishap)>,
     met: bool,
@@ -61,38 +75,37 @@ struct State {
 }
 
 impl Interceptor {
-    pub fn new(mishap: Option<(usize, Mishap)>, watch: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn new(
+        mishap: Option<(usize, Mishap)>,
+        watch: impl Fn() -> DateTime<Utc> + Send + Sync + 'static,
+    ) -> Self {
         let state = State { mishap, ..State::default() };
         Self { state: Mutex::new(state), stop: Notify::new(), watch: Box::new(watch) }
     }
 
-    /// A request is about to be sent; what it will meet.
-    async fn leaves(&self, kind: &'static str) -> Option<Mishap> {
-        (self.watch)();
+    /// A request is about to be sent.
+    async fn leaves(&self, kind: &'static str) -> Passage {
+        let now = (self.watch)();
         self.goes_on().await;
-        let mishap = {
-            let mut state = self.state();
-            state.passed.push(kind);
-            let number = state.passed.len();
-            let mishap = state.mishap.take_if(|(nth, _)| *nth == number).map(|(_, mishap)| mishap);
-            state.met |= mishap.is_some();
-            mishap
-        };
-        if mishap == Some(Mishap::StopBefore) {
+        let passage = self.state().pass(kind, now);
+        if passage.mishap == Some(Mishap::StopBefore) {
             self.dies().await;
         }
-        mishap
+        passage
     }
 
     /// A request was answered; whether the worker gets to hear it.
-    async fn answered(&self, mishap: Option<Mishap>) -> bool {
-        (self.watch)();
-        match mishap {
+    async fn answered(&self, passage: Passage) -> bool {
+        let now = (self.watch)();
+        if passage.writes {
+            self.state().written(passage.nth, now);
+        }
+        match passage.mishap {
             Some(Mishap::StopBetween) => self.dies().await,
             Some(Mishap::StopAfter) => self.state().doomed = true,
             Some(Mishap::StopBefore | Mishap::Twice | Mishap::Lost) | None => {}
         }
-        mishap != Some(Mishap::Lost)
+        passage.mishap != Some(Mishap::Lost)
     }
 
     /// Nothing goes on for a worker that is dead, or dies here.
@@ -126,7 +139,12 @@ impl Interceptor {
     /// From now on another worker is on the interceptor.
     pub fn hand_over(&self) {
         let mut state = self.state();
-        (state.stopped, state.doomed) = (false, false);
+        (state.stopped, state.doomed, state.writing) = (false, false, 0);
+    }
+
+    /// What happens next is not the worker's doing: others act, or another worker begins.
+    pub fn turns(&self) {
+        self.state().left_at = None;
     }
 
     /// Whether the mishap came about.
@@ -139,8 +157,37 @@ impl Interceptor {
         self.state().passed.clone()
     }
 
+    /// At which requests, and where around them, a death leaves what no death before it left. A dead worker takes all that
+    /// it knew along, so what it leaves is the world as it is: between two writes it is the same wherever it dies, unless it
+    /// waits.
+    pub fn deaths(&self) -> Vec<(usize, Mishap)> {
+        self.state().deaths.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+}
+
+impl State {
+    fn pass(&mut self, kind: &'static str, now: DateTime<Utc>) -> Passage {
+        self.passed.push(kind);
+        let (nth, writes) = (self.passed.len(), writes(kind));
+        if self.writing > 0 || self.left_at != Some(now) {
+            self.deaths.push((nth, Mishap::StopBefore));
+            self.left_at = Some(now);
+        }
+        self.writing += usize::from(writes);
+        let mishap = self.mishap.take_if(|(at, _)| *at == nth).map(|(_, mishap)| mishap);
+        self.met |= mishap.is_some();
+        Passage { nth, writes, mishap }
+    }
+
+    fn written(&mut self, nth: usize, now: DateTime<Utc>) {
+        // One whose worker died is not counted any more.
+        self.writing = self.writing.saturating_sub(1);
+        self.deaths.extend([(nth, Mishap::StopBetween), (nth, Mishap::StopAfter)]);
+        self.left_at = Some(now);
     }
 }
 
@@ -177,21 +224,21 @@ fn lost() -> StoreError {
 #[async_trait]
 impl Store for Stores {
     async fn get(&self, name: &str) -> Result<Found, StoreError> {
-        let mishap = self.0.leaves("journal read").await;
-        if mishap == Some(Mishap::Twice) {
+        let passage = self.0.leaves("journal read").await;
+        if passage.mishap == Some(Mishap::Twice) {
             drop(self.1.get(name).await);
         }
         let found = self.1.get(name).await;
-        if self.0.answered(mishap).await { found } else { Err(lost()) }
+        if self.0.answered(passage).await { found } else { Err(lost()) }
     }
 
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
-        let mishap = self.0.leaves("journal write").await;
-        if mishap == Some(Mishap::Twice) {
+        let passage = self.0.leaves("journal write").await;
+        if passage.mishap == Some(Mishap::Twice) {
             drop(self.1.put(name, body.clone(), expected).await);
         }
         let stored = self.1.put(name, body, expected).await;
-        if self.0.answered(mishap).await { stored } else { Err(lost()) }
+        if self.0.answered(passage).await { stored } else { Err(lost()) }
     }
 }
 
@@ -258,12 +305,12 @@ impl Upstream {
     async fn carry(&self, request: Request) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
-        let mishap = self.interceptor.leaves(kind(&parts.method, parts.uri.path())).await;
-        if mishap == Some(Mishap::Twice) {
+        let passage = self.interceptor.leaves(kind(&parts.method, parts.uri.path())).await;
+        if passage.mishap == Some(Mishap::Twice) {
             drop(self.send(&parts, &body).await);
         }
         let answer = self.send(&parts, &body).await;
-        if self.interceptor.answered(mishap).await { answer } else { broken() }
+        if self.interceptor.answered(passage).await { answer } else { broken() }
     }
 
     /// Sends a request on under the name by which the client knows us, so that the links in answers lead here.
@@ -307,6 +354,12 @@ pub fn row(kind: &str) -> &'static str {
         | "revision restarted" => "before, in or after each write",
         _ => "while looking",
     }
+}
+
+/// Whether a request changes anything, by its kind.
+pub fn writes(kind: &str) -> bool {
+    let reads = [" read", " listed", " asked", "token", "probe of a key"];
+    !reads.iter().any(|end| kind.ends_with(end))
 }
 
 /// What a request is for, in the words of the table of crashes.

@@ -640,6 +640,7 @@ impl Stage {
 
     /// Does something that is no run, and buries whoever died of it.
     async fn maybe_killed<T>(&self, act: impl Future<Output = T>) {
+        self.interceptor.turns();
         let done = tokio::select! {
             biased;
             () = self.interceptor.stopped() => None,
@@ -659,6 +660,7 @@ impl Stage {
     async fn pass(&self, intent: Intent) -> Option<Vec<RunReport>> {
         let (store, clock) = self.intercepted();
         let worker = self.story.worker(&self.proxy.base, store, clock);
+        self.interceptor.turns();
         let is_notice = intent.is_notice();
         let time = if is_notice { Duration::from_secs(25) } else { 9 * MINUTE };
         let order = self.story.order(intent, time);

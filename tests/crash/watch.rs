@@ -35,8 +35,8 @@ impl Watch {
         watch
     }
 
-    /// Looks who holds a valid key now.
-    pub fn look(&self) {
+    /// Looks who holds a valid key now, and tells what time that is.
+    pub fn look(&self) -> DateTime<Utc> {
         // By what the app signs with, which the embedded Azure knows.
         let valid: BTreeSet<_> = self.sim.with(|state| {
             let is_valid = |app: &&str| {
@@ -53,6 +53,7 @@ impl Watch {
             seen.all_since = Some(now);
         }
         seen.valid = valid;
+        now
     }
 
     /// Whether everybody runs with a valid key, and would start with one.

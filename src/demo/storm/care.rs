@@ -148,7 +148,7 @@ impl Answers {
         self.asked.retain(|path, _| path.starts_with(&of_run));
         let nth = self.asked.entry(of_run + app).or_default();
         *nth += 1;
-        drawn(&(self.seed, run)) % 25 == 0 || drawn(&(self.seed, run, app, *nth)) % 12 == 0
+        drawn(&(self.seed, run)).is_multiple_of(25) || drawn(&(self.seed, run, app, *nth)).is_multiple_of(12)
     }
 
     fn is_well(&self, app: &str) -> bool {

@@ -7,7 +7,7 @@
 //!
 //! Each run is a fresh process in all that matters: it has a new name and remembers nothing but what is in the store.
 //! `world` is what it goes over. `faults` is what happens to it, and `lasting` what of it lasts; `others` are those whom no
-//! worker can change; `care` is what holds rotations back, and who sees to it; `flaky_store` is the store that fails with it, `run` has the workers and compares what they say with
+//! worker can change; `held` is what holds rotations back, `care` has those who see to it; `flaky_store` is the store that fails with it, `run` has the workers and compares what they say with
 //! what is true, `invariants` is what must hold in the end.
 //!
 //! Guarantee: the same seed plays the same storm. Everything is on one thread, and one run at a time; the faults are drawn
@@ -16,6 +16,7 @@
 mod care;
 mod faults;
 mod flaky_store;
+mod held;
 mod invariants;
 mod lasting;
 mod others;
@@ -73,7 +74,9 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
     }
     let hung = storm.rounds - last.1 >= PATIENCE;
     faults.end(&mut storm);
-    settle(&mut storm, &mut others).await?;
+    if storm.untrue.is_empty() {
+        settle(&mut storm, &mut others).await?;
+    }
     Ok(invariants::check(options, &storm, (&faults, &care), hung).await)
 }
 

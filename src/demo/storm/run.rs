@@ -11,8 +11,8 @@ use embedded_azure::{EmbeddedAzure, Options, VirtualClock};
 use fastrand::Rng;
 use url::Url;
 
-use super::care::{self, Health};
 use super::flaky_store::{FlakyStore, Kill};
+use super::held::{self, Health};
 use super::world;
 use crate::azure::http::Http;
 use crate::clock::{Clock, SystemClock};
@@ -117,7 +117,7 @@ impl Storm {
         let mut config = config.map_err(|error| Trouble::of("the world has an id that is none", &error))?;
         world::complete(&mut config)?;
         let now = clock.now();
-        care::configure(&mut config, now)?;
+        held::configure(&mut config, now)?;
         let config = Arc::new(config);
         let azure = EmbeddedAzure::start(world, rules, clock.clone(), ([127, 0, 0, 1], 0).into()).await;
         let azure = azure.map_err(|error| Trouble::of("the embedded Azure cannot be started", &error))?;
@@ -177,7 +177,7 @@ impl Storm {
     /// Until when nothing is to be done, if that is so of all services.
     pub(super) fn rests_until(&self) -> Option<DateTime<Utc>> {
         let now = self.clock.now();
-        let rests = |progress: &Progress| care::rests_until(progress.decision.as_ref()?, now);
+        let rests = |progress: &Progress| held::rests_until(progress.decision.as_ref()?, now);
         let until: Option<Vec<_>> = self.progress.values().map(rests).collect();
         until?.into_iter().min()
     }
@@ -273,7 +273,7 @@ impl Storm {
     /// embedded Azure knows. What a notice tells that is known already sees no app, and says nothing of any. Whatever holds a
     /// rotation back holds back no repair.
     fn compare(&mut self, report: Option<&RunReport>) {
-        let is_held = |report: &RunReport| matches!(&report.ending, Ending::Decided(decision) if care::is_held(decision));
+        let is_held = |report: &RunReport| matches!(&report.ending, Ending::Decided(decision) if held::is_held(decision));
         let said =
             |report: &&RunReport| (ended_well(&report.ending) || is_held(report)) && report.known.is_none();
         let disturbed = self.disturbed.load(Ordering::Relaxed);
@@ -328,7 +328,7 @@ impl Storm {
         let disturbed = self.disturbed.load(Ordering::Relaxed);
         let Some(progress) = self.progress.get_mut(service) else { return };
         if let (Some(journal), Some(known), false) = (&journal, known, disturbed) {
-            let wrong = care::moved_too_soon(journal, &known.policy, progress.looked);
+            let wrong = held::moved_too_soon(journal, &known.policy, progress.looked);
             self.untrue.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", service.name())));
         }
         progress.looked = now;

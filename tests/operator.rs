@@ -251,7 +251,6 @@ async fn a_busy_azure_is_called_busy_by_every_command() {
         (&["status"][..], busy),
         (&["status"], "  next: the next run checks again, and repairs whoever it finds cut off"),
         (&["plan"], busy),
-        (&["unblock", "sr-demo", "--yes"], "Azure was too busy"),
         (&["rotate"], &failed),
         (&["doctor"], "Azure was too busy, which passes by itself"),
         (&["doctor"], "fix: signalr-rekey status /subscriptions/"),

@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::finding::Looked;
-use super::permission::Resolving;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Caller, Permission};
 use crate::azure::consumers::app_service::{ReferenceIdentity, UpdateStrategy};
 use crate::azure::consumers::{KeyValueReader, Marks};
@@ -26,6 +25,14 @@ use rekey_core::model::{AppId, ConsumerId, PerKey, ServiceId};
 use rekey_core::plan::{Holding, ReferenceFault, Snapshot, Unknown};
 
 pub(super) use writes::{Told, WriteRight};
+
+/// What came of reading what the platform has made of the references of an app.
+pub(super) struct Resolving {
+    /// Whether the service was checked as a run does.
+    pub(super) checked: bool,
+    /// What could not be read of the app.
+    pub(super) refused: Vec<Refusal>,
+}
 
 /// Everything that was read. It holds key material; its `Debug` does not.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::collect::{AppFacts, InstanceFacts, Told, WriteRight};
+use super::collect::{AppFacts, InstanceFacts, Resolving, Told, WriteRight};
 use super::finding::{Check, Finding, Severity};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller, Operation, Permission};
@@ -171,14 +171,6 @@ pub(super) fn of_app(
     let write = of_places(id, Place::writing, WRITE_WHY);
     findings.extend(write.into_iter().map(|need| scope.judge(need, Tried::Never)));
     findings
-}
-
-/// What came of reading what the platform has made of the references of an app.
-pub(super) struct Resolving {
-    /// Whether the service was checked as a run does.
-    pub(super) checked: bool,
-    /// What could not be read of the app.
-    pub(super) refused: Vec<Refusal>,
 }
 
 impl Resolving {

@@ -74,7 +74,7 @@ async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mis
         requests.len()
     );
     assert!(wrong.is_empty(), "{scenario:?}: {wrong:#?}");
-    assert!(covered + the_same >= mishaps.len() * requests.len() && covered > requests.len() / 8);
+    assert!(covered + the_same >= mishaps.len() * requests.len() && covered > 0);
 }
 
 async fn one(scenario: Scenario, journals: Journals, mishap: (usize, Mishap)) {

@@ -168,6 +168,24 @@ fn asked() -> Azure {
     azure
 }
 
+/// A secret whose readers nobody sees, and which they may read for a day.
+fn read_by_others() -> Azure {
+    let azure = Azure::of_world(
+        &json!({
+            "subscription": "00000000-0000-0000-0000-000000000001",
+            "signalr": [{ "group": "rg", "name": "sr-read", "apps": ["reads"] }],
+            "sites": [{ "group": "rg", "name": "reads" }],
+            "vaults": [{ "group": "rg", "name": "kv-read", "secrets": { "vms": "{primary:sr-read}" } }],
+        }),
+        &[],
+    );
+    let file = azure.folder.path().join("rekey.toml");
+    let secret = "vault_secrets = [{ id = \"https://kv-read.vault.azure.net/secrets/vms\", readers_within = \"24h\" }]\n";
+    let config = std::fs::read_to_string(&file).unwrap() + secret;
+    std::fs::write(&file, config).unwrap();
+    azure
+}
+
 /// A slot that has been moved, and an app that waits for its gate.
 fn in_waves() -> Azure {
     let azure = Azure::of_world(
@@ -249,6 +267,16 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
             "{one}"
         );
         assert_eq!(one["waitingFor"][0]["id"], "partner-gateway", "{one}");
+    }
+
+    let read = read_by_others();
+    let reading =
+        read.command(&["rotate", "--for", "20s", "--json"]).env("REKEY_GRACE", "1s").output().unwrap();
+    let [read_plan, read_status] = ["plan", "status"].map(|command| {
+        answer(&read.command(&[command, "--json"]).env("REKEY_GRACE", "1s").output().unwrap())
+    });
+    for json in [&read_plan, &read_status] {
+        assert_eq!(json["instances"][0]["waitingFor"][0]["kind"], "keyVaultSecret", "{json}");
     }
 
     let waves = in_waves();
@@ -338,7 +366,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let (progress, results): (Vec<Value>, Vec<Value>) =
-        [&waiting, &held, &resting_rotate, &asking, &short, &awaiting, &moving, &rotate]
+        [&waiting, &held, &resting_rotate, &asking, &short, &awaiting, &reading, &moving, &rotate]
             .into_iter()
             .flat_map(lines)
             .partition(|line| line["type"] == "progress");
@@ -360,6 +388,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
             held_plan,
             never,
             awaited_plan,
+            read_plan,
             paused_plan,
             asking_plan,
             waves_plan,
@@ -382,6 +411,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         stands,
         held_status,
         awaited_status,
+        read_status,
         paused_status,
         asking_status,
         waves_status,

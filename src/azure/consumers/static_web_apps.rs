@@ -241,7 +241,7 @@ fn tells_of_no_functions(error: &ArmError) -> bool {
         _ => return false,
     };
     let said = error.message().to_ascii_lowercase();
-    let denials = ["has no ", "have no ", "not have ", "no function", "no managed function", "without "];
+    let denials = ["has no ", "have no ", "not have ", "no function", "no managed ", "without "];
     error.code().is_some_and(|said| said.eq_ignore_ascii_case(code))
         && said.contains("function")
         && denials.iter().any(|denial| said.contains(denial))

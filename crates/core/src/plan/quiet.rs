@@ -33,6 +33,9 @@ pub fn quiet(
     for app in apps {
         let held = journal.seen(&app)?;
         remembered.consumers.extend(held.iter().map(|key| holder(&app, key, listed)));
+        if let Some(held_in) = journal.dictionaries(&app) {
+            remembered.dictionaries.insert(app.clone(), held_in.clone());
+        }
         remembered.seen.insert(app, held.to_vec());
     }
     remembered.add_external(external, journal);

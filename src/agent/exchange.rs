@@ -52,7 +52,7 @@ struct Round<'a> {
     agent: &'a Agent,
     memory: &'a mut Memory,
     ended: Ended,
-    /// The keys that stood in the files.
+    /// The keys that stood in the files and in the copies beside them, no part of which may be told.
     held: Vec<Key>,
 }
 
@@ -130,6 +130,8 @@ impl Round<'_> {
     async fn go(&mut self, wanted: &Wanted, report_anyway: bool) {
         let seen = self.look(wanted);
         self.held = seen.iter().flat_map(|file| file.found.keys.iter().cloned()).collect();
+        // A copy that cannot be read is told where it is to be put back.
+        self.held.extend(self.copies(wanted).into_iter().flatten().map(|copy| copy.old));
         self.tidy_up();
         let old = seen.iter().flat_map(|file| file.others(wanted)).next().cloned();
         let is_whole = self.exchange(wanted, &seen, old.as_ref()).await;
@@ -320,8 +322,7 @@ impl Round<'_> {
     async fn take_effect(&mut self, wanted: &Wanted, is_whole: bool) {
         if let Err(why) = self.reloaded(wanted).await {
             self.fail(why);
-            let (now, every) = (self.agent.clock.now(), self.agent.config.every);
-            self.memory.was_in_vain(&wanted.fingerprint, now, every);
+            self.was_in_vain(wanted);
             // Whether it was started with the new key nobody knows, so what it had before counts, if that is known.
             self.memory.kept.running.take_if(|running| *running == wanted.fingerprint);
             self.go_back(wanted).await;
@@ -329,8 +330,7 @@ impl Round<'_> {
             return;
         }
         if !self.still_placed(wanted, is_whole) {
-            let (now, every) = (self.agent.clock.now(), self.agent.config.every);
-            self.memory.was_in_vain(&wanted.fingerprint, now, every);
+            self.was_in_vain(wanted);
             let _ = self.saved();
             return;
         }
@@ -348,6 +348,11 @@ impl Round<'_> {
             }
             self.tidy_up();
         }
+    }
+
+    fn was_in_vain(&mut self, wanted: &Wanted) {
+        let (now, every) = (self.agent.clock.now(), self.agent.config.every);
+        self.memory.was_in_vain(&wanted.fingerprint, now, every);
     }
 
     /// Whether no file has got another key while the app was made to read it: what it has read then nobody knows. What it had
@@ -376,11 +381,9 @@ impl Round<'_> {
 
     async fn reloaded(&self, wanted: &Wanted) -> Result<(), String> {
         let former = self.former();
-        let copied = self.copies(wanted).unwrap_or_default();
-        let keys = self.held.iter().chain(copied.iter().map(|copy| &copy.old)).chain([&wanted.key]);
-        let keys: Vec<&Key> = keys.collect();
         let hides = |text: &str| {
-            wanted.marks(&former).is_told_in(text) || keys.iter().any(|key| has_part_of(text, key))
+            wanted.marks(&former).is_told_in(text)
+                || self.held.iter().chain([&wanted.key]).any(|key| has_part_of(text, key))
         };
         app::take_effect(self.agent, hides).await
     }

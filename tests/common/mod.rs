@@ -121,6 +121,19 @@ impl Story {
         reports
     }
 
+    /// An operator's run every ten minutes, for so long, which reaches Azure by way of one's own. The last reports.
+    pub async fn watch_by(&self, base: &Url, time: Duration) -> Vec<RunReport> {
+        let rekey = self.worker(base, self.store.clone(), self.clock.clone());
+        let end = self.clock.now() + delta(time);
+        loop {
+            let reports = rekey.run(&self.order(Intent::operator(false), 9 * MINUTE)).await;
+            if self.clock.now() >= end {
+                return reports;
+            }
+            self.clock.advance(10 * MINUTE);
+        }
+    }
+
     /// The timer at work every ten minutes, for so long. The last reports.
     pub async fn watch(&self, time: Duration) -> Vec<RunReport> {
         let end = self.clock.now() + delta(time);

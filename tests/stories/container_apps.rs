@@ -645,17 +645,7 @@ async fn who_is_left_out_of_one_answer_and_is_in_another_is_not_gone() {
     for what in ["replicas", "revisions", "inactive"] {
         let story = story(app(by_value())).await;
         let proxy = Proxy::start(story.sim.base(), Straight).await;
-        let watch = async |time: Duration| {
-            let rekey = story.worker(&proxy.base, story.store.clone(), story.clock.clone());
-            let end = story.clock.now() + delta(time);
-            loop {
-                let reports = rekey.run(&story.order(Intent::operator(false), 9 * MINUTE)).await;
-                if story.clock.now() >= end {
-                    return reports;
-                }
-                story.clock.advance(10 * MINUTE);
-            }
-        };
+        let watch = async |time: Duration| story.watch_by(&proxy.base, time).await;
         watch(DAY).await;
         proxy.bend(LeavesOut(what));
         story.force("sr-demo", &KeyType::ALL).unwrap();

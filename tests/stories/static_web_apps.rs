@@ -12,7 +12,6 @@ use embedded_azure::{
 };
 use rekey_core::intent::Intent;
 use rekey_core::model::KeyType;
-use signalr_rekey::clock::Clock;
 use signalr_rekey::report::RunReport;
 
 const STRING: &str = "{primary:sr-demo}";
@@ -202,17 +201,7 @@ async fn what_held_a_key_is_never_nothing() {
             let site = StaticWebApp { function_settings: Some(settings()), ..site() };
             let story = story(site).await;
             let proxy = Proxy::start(story.sim.base(), Straight).await;
-            let watch = async |time: Duration| {
-                let rekey = story.worker(&proxy.base, story.store.clone(), story.clock.clone());
-                let end = story.clock.now() + time;
-                loop {
-                    let reports = rekey.run(&story.order(Intent::operator(false), 9 * MINUTE)).await;
-                    if story.clock.now() >= end {
-                        return reports;
-                    }
-                    story.clock.advance(10 * MINUTE);
-                }
-            };
+            let watch = async |time: Duration| story.watch_by(&proxy.base, time).await;
             watch(DAY).await;
             let regenerated = story.requests("SignalR_RegenerateKey");
             proxy.bend(move |request: &str| {

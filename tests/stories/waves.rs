@@ -273,15 +273,21 @@ async fn a_window_that_closes_between_two_waves_leaves_the_next_to_the_window_af
     assert_eq!((all_hold(&story), story.refused()), (SECONDARY, 0));
 }
 
-/// Which app is ill, and for what, says nothing about the key that it is given in the place of an invalid one.
-#[tokio::test]
-async fn an_app_that_is_not_well_is_repaired_at_once_and_is_not_moved_back() {
+/// A rotation that is over, and whether the app that is asked how it is goes on being well.
+async fn rotated_and_asked() -> (Story, Arc<AtomicBool>) {
     let mut story = in_waves().await;
     let well = Arc::new(AtomicBool::new(true));
     let is_well = Arc::clone(&well);
     ask(&mut story, "chat-web", health(move || is_well.load(Ordering::SeqCst)).await);
     let reports = story.watch(7 * HOUR).await;
     assert!(settled(&reports) && all_hold(&story) == SECONDARY, "{reports:#?}");
+    (story, well)
+}
+
+/// Which app is ill, and for what, says nothing about the key that it is given in the place of an invalid one.
+#[tokio::test]
+async fn an_app_that_is_not_well_is_repaired_at_once_and_is_not_moved_back() {
+    let (story, well) = rotated_and_asked().await;
     well.store(false, Ordering::SeqCst);
     story.force("sr-demo", &[SECONDARY]).unwrap();
     story.clock.advance(2 * MINUTE);
@@ -298,12 +304,7 @@ async fn an_app_that_is_not_well_is_repaired_at_once_and_is_not_moved_back() {
 /// After compromised keys a gate tells what it finds, and nobody gets such a key back.
 #[tokio::test]
 async fn after_compromised_keys_a_gate_that_fails_is_told_and_rolls_nobody_back() {
-    let mut story = in_waves().await;
-    let well = Arc::new(AtomicBool::new(true));
-    let is_well = Arc::clone(&well);
-    ask(&mut story, "chat-web", health(move || is_well.load(Ordering::SeqCst)).await);
-    let reports = story.watch(7 * HOUR).await;
-    assert!(settled(&reports) && all_hold(&story) == SECONDARY, "{reports:#?}");
+    let (story, well) = rotated_and_asked().await;
     let (before, regenerated) = (story.journal().await, story.requests("SignalR_RegenerateKey"));
     well.store(false, Ordering::SeqCst);
     story.run(Intent::rotation(Cause::Compromised, None), MINUTE).await;

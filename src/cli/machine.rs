@@ -237,6 +237,7 @@ impl HeldBy {
             Decision::Blocked(plan::BlockedBy::NeverOpens { opens }) => of("window", *opens),
             Decision::Waiting { reason: WaitFor::Gate(_), until } => of("gate", Some(*until)),
             Decision::Waiting { reason: WaitFor::BetweenWaves(_), until } => of("betweenWaves", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Announced(_), until } => of("announced", Some(*until)),
             Decision::Blocked(
                 plan::BlockedBy::Unhealthy { .. } | plan::BlockedBy::UnhealthyBefore { .. },
             ) => of("health", None),

@@ -152,7 +152,8 @@ impl Run<'_> {
         let assessment = self.assess(&check, draft.journal())?;
         // Whether or not the lease can be taken: who is cut off is known now.
         self.see(&check, &assessment.snapshot);
-        if assessment.news.is_empty() && !self.is_to_act(&assessment) {
+        let is_done = assessment.news.is_empty() && !self.is_to_act(&assessment);
+        if is_done && !self.asks_who_wrote(draft.journal()) {
             self.judge(&assessment);
             return Ok(self.next(&assessment, assessment.decision.clone()));
         }
@@ -386,7 +387,10 @@ impl Run<'_> {
                 lease.commit().await?;
                 self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|_| None)
             }
-            decision => Ok(Some(self.next(&assessment, decision))),
+            decision => {
+                self.name_writers(lease).await?;
+                Ok(Some(self.next(&assessment, decision)))
+            }
         }
     }
 

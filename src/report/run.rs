@@ -94,6 +94,8 @@ pub enum RunEvent {
     Assessed { unwatched: Option<DateTime<Utc>> },
     /// Azure was asked how the regeneration goes.
     Polled,
+    /// Azure's activity log was asked who wrote an old string back.
+    WritersAsked,
     /// A place that holds keys was written, or found to be as wanted.
     Written {
         place: Place,
@@ -124,6 +126,7 @@ impl RunEvent {
                     | Event::AppsSeen { .. }
                     | Event::RepointIntended { .. }
                     | Event::WaveIntended { .. }
+                    | Event::RepairIntended { .. }
                     | Event::Blinded {}
                     | Event::Recovered {}
                     | Event::OperationLost {}
@@ -153,6 +156,7 @@ impl RunEvent {
             | Self::Called { .. }
             | Self::Assessed { .. }
             | Self::Polled
+            | Self::WritersAsked
             | Self::Written { .. } => false,
         }
     }
@@ -163,7 +167,7 @@ impl RunEvent {
             self,
             Self::Gone(_)
                 | Self::Unseen(_)
-                | Self::Recorded { event: Event::GateFailed { .. } | Event::WaveHeldBack { .. }, .. }
+                | Self::Recorded { event: Event::GateFailed { .. } | Event::RepairFailed { .. } | Event::WaveHeldBack { .. }, .. }
                 | Self::NotWritten { .. }
                 | Self::Covered(Covered::Asked { compromised: true, .. })
                 | Self::Heeded {
@@ -193,7 +197,9 @@ impl RunEvent {
                     | Event::Verified { .. }
                     | Event::Repointed { .. }
                     | Event::GatePassed { .. }
-                    | Event::GateFailed { .. },
+                    | Event::GateFailed { .. }
+                    | Event::RepairPassed {}
+                    | Event::RepairFailed { .. },
                 ..
             }
         )

@@ -7,7 +7,7 @@ use rekey_core::intent::Known;
 use rekey_core::journal::{AfterGate, Event, Pause, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{
-    Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Heeded, Holding, Part,
+    Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Gated, Heeded, Holding, Part,
     Standing, Step, Unknown, Unseen, WaitFor, WavesDiffer,
 };
 
@@ -68,7 +68,8 @@ words! {
         Self::Follow(key_type) => "follow the regeneration of the {key_type} key";
         Self::Verify(key_type) => "verify that the service accepts the {key_type} key";
         Self::Regenerate(key_type) => "regenerate the {key_type} key, which no consumer holds";
-        Self::Gate(number) => "check that wave {number} is well with its new key";
+        Self::Gate(Gated::Wave(number)) => "check that wave {number} is well with its new key";
+        Self::Gate(Gated::Repaired) => "check that those are well who were repaired";
     }
 }
 
@@ -89,7 +90,8 @@ words! {
         Self::Acceptance(key_type) => "the service does not accept the {key_type} key yet; it is tried again";
         Self::RegenerateAgain { key_type, detail } =>
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
-        Self::Gate(number) => "wave {number} is restarting, and is checked then (gate_after, settle_within)";
+        Self::Gate(Gated::Wave(number)) => "wave {number} is restarting, and is checked then (gate_after, settle_within)";
+        Self::Gate(Gated::Repaired) => "those who were repaired are restarting, and are checked then (gate_after, settle_within)";
         Self::BetweenWaves(number) => "the pause before wave {number} (pause_between_waves)";
         Self::Window => "the next window opens, in which apps that work may be moved (windows, or REKEY_WINDOWS)";
         Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes, or REKEY_FREEZES)";
@@ -138,7 +140,8 @@ words! {
             at once", cause(detail), readable(*again);
         Self::Unhealthy { wave, to, then: AfterGate::RollBack, detail } =>
             "wave {wave} did not come back with the {to} key, and has the {} key again, which is valid: {detail}. No other app \
-            is moved. See to it, then: `signalr-rekey unblock` tries again with the {to} key, `rotate --now` with another",
+            is moved. See to it, then: `signalr-rekey unblock` tries again with the {to} key. `rotate --now` asks for another: at \
+            once, or once all have the {to} key, if some have it already",
             to.other();
         Self::Unhealthy { wave, to, detail, .. } =>
             "wave {wave} did not come back with the {to} key, and keeps it (on_unhealthy = \"stop\"): {detail}. No other app is \
@@ -205,6 +208,9 @@ words! {
             "regenerating the {key_type} key failed at {}; the next run retries: {}", readable(*at), cause(detail);
         Self::NotAccepted { key_type, at, detail } =>
             "the service refused the {key_type} key at {}; the next run tries it again: {detail}", readable(*at);
+        Self::NotBack { at, detail } =>
+            "those who were repaired did not come back, as was seen at {}; they have a key that works: {detail}. See to the app; \
+            then `signalr-rekey unblock`", readable(*at);
         Self::HeldBack { wave, at, detail } =>
             "wave {wave} was not moved at {}, because it was not well before; the next run checks again: {detail}", readable(*at);
         Self::NotGivenOut { key_type, at } =>
@@ -241,7 +247,7 @@ words! {
             readable(*since), rounded(*every);
         Self::Heeded { key, heeded } => "approval of the rotation that replaces the key {key}: {}", heeded.in_words();
         Self::Foreseen(_) | Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
-            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::Written { .. } => "";
+            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::WritersAsked | Self::Written { .. } => "";
     }
 }
 

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::waves::wave_begun;
+use super::waves::begun;
 use super::{
-    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Holding, Snapshot, Step, WaitFor, approves,
+    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Gated, Holding, Snapshot, Step, WaitFor, approves,
     decide, handed_out, reconcile,
 };
 use crate::journal::{Event, Illegal, Journal};
@@ -172,12 +172,15 @@ impl World<'_> {
     fn play(&mut self, step: &Step) -> Result<(), Illegal> {
         match step {
             Step::Repoint { to, consumers, repair, part } => {
-                self.record_all(wave_begun(*part, *to, consumers))?;
+                self.record_all(begun((*part, *repair), *to, consumers, self.policy))?;
                 self.repoint(*to, consumers, *repair)
             }
-            Step::Gate(number) => {
+            Step::Gate(gated) => {
                 self.now += GATE;
-                self.record(Event::GatePassed { number: *number })
+                self.record(match gated {
+                    Gated::Wave(number) => Event::GatePassed { number: *number },
+                    Gated::Repaired => Event::RepairPassed {},
+                })
             }
             Step::Verify(key_type) => {
                 self.now += VERIFICATION;

@@ -57,9 +57,14 @@ impl View<'_> {
     /// What moves consumers that work, or prepares for that, waits: for the end of a pause, for an approval, for a window.
     pub(super) fn unless_held(&self, decision: Decision) -> Decision {
         let moves = matches!(decision, Decision::Do(Step::Repoint { .. } | Step::Regenerate(_)));
-        // A person is asked at once, and not when the grace that runs meanwhile is over, or the wait for readers before it.
-        let asks =
-            matches!(decision, Decision::Waiting { reason: WaitFor::Grace(_) | WaitFor::Readers { .. }, .. });
+        // A person is asked at once, and not when the grace that runs meanwhile is over, or the wait before it.
+        let asks = matches!(
+            decision,
+            Decision::Waiting {
+                reason: WaitFor::Grace(_) | WaitFor::Readers { .. } | WaitFor::Executions { .. },
+                ..
+            }
+        );
         if !moves && !asks {
             return decision;
         }

@@ -8,6 +8,7 @@ use super::Announced;
 use super::event::{Event, Request};
 use super::queue::{Delivery, Outcome, Queue};
 use crate::call::{Answer, Call};
+use crate::identity::{COLLEAGUE_NAME, OBJECT_ID};
 use crate::state::State;
 use crate::stores::Name;
 use crate::vaults::Version;
@@ -42,15 +43,20 @@ impl State {
 
     /// Announces a request to ARM that was answered; `pattern` is its path in the words of the swagger.
     pub(crate) fn announce_request(&mut self, pattern: &str, call: &Call, answer: &Answer) {
-        let Some(rules) = self.grid.as_ref().map(Queue::rules) else { return };
-        let later = rules.announced == Announced::WhenFinished && answer.status == StatusCode::ACCEPTED;
         // Nobody was let in, or nothing was begun.
         let unheard = matches!(answer.status.as_u16(), 401 | 403 | 429);
         if unheard || !call.param("subscription").eq_ignore_ascii_case(&self.subscription) {
             return;
         }
+        if call.method == Method::GET || call.method == Method::HEAD {
+            return;
+        }
         let claims = self.identity.claims_of(call);
+        let caller = claims[OBJECT_ID].as_str().unwrap_or_default().to_owned();
         let request = Request::of_a_call(pattern, call, answer, claims);
+        self.log_deed(request.deed(), &caller, request.given_ids());
+        let Some(rules) = self.grid.as_ref().map(Queue::rules) else { return };
+        let later = rules.announced == Announced::WhenFinished && answer.status == StatusCode::ACCEPTED;
         let event = Event::in_arm(&request, &self.subscription, &mut self.event_ids);
         let waiting = match pattern.contains("/Microsoft.App/") {
             true => self.writes.last_mut().map(|write| &mut write.announcement),
@@ -65,12 +71,13 @@ impl State {
 
     /// Announces what a colleague did through ARM.
     pub(crate) fn announce_colleague(&mut self, method: Method, path: &str) {
-        if self.grid.is_some() {
-            let claims = self.identity.claims_of_a_colleague(self.now);
-            let request = Request::of_a_colleague(method, path, claims);
-            if let Some(event) = Event::in_arm(&request, &self.subscription, &mut self.event_ids) {
-                self.publish(&event);
-            }
+        let claims = self.identity.claims_of_a_colleague(self.now);
+        let request = Request::of_a_colleague(method, path, claims);
+        self.log_deed(request.deed(), COLLEAGUE_NAME, request.given_ids());
+        if self.grid.is_some()
+            && let Some(event) = Event::in_arm(&request, &self.subscription, &mut self.event_ids)
+        {
+            self.publish(&event);
         }
     }
 

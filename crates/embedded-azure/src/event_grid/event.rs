@@ -25,6 +25,15 @@ pub(crate) struct Event {
     version: &'static str,
 }
 
+/// What a request to ARM does, in the words of the events and of the activity log.
+#[derive(Clone, Debug)]
+pub(crate) struct Deed {
+    pub(crate) method: Method,
+    pub(crate) resource: String,
+    pub(crate) operation: String,
+    pub(crate) succeeded: bool,
+}
+
 /// A request to ARM and who made it.
 pub(crate) struct Request {
     method: Method,
@@ -94,6 +103,19 @@ impl Request {
         // The swagger writes `signalR` in paths, while Azure's list of operations has `SignalR`.
         let operation = format!("{provider}/{}/{verb}", types.join("/")).replace("/signalR/", "/SignalR/");
         Some((provider, operation))
+    }
+
+    /// What it does; nothing if it only reads.
+    pub(crate) fn deed(&self) -> Option<Deed> {
+        let (_, verb) = self.words()?;
+        let (_, operation) = self.operation(verb)?;
+        let (method, succeeded) = (self.method.clone(), self.succeeded);
+        Some(Deed { method, resource: self.resource().to_owned(), operation, succeeded })
+    }
+
+    /// The ids that it was given: those of its correlation, and by its client.
+    pub(crate) fn given_ids(&self) -> [Option<String>; 2] {
+        [self.correlation_id.clone(), self.client_request_id.clone()]
     }
 
     /// The resource: the path, without the action at its end.

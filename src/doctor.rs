@@ -177,6 +177,7 @@ fn judge(
         findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
         findings.extend(waves::check(instance));
+        findings.extend(waves::for_a_person(instance, now));
         findings.extend(windows::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
         findings.extend(unconfigured_apps::strangers(instance));

@@ -482,7 +482,7 @@ fn what_to_do(name: &str, decision: &Decision) -> Option<String> {
             let first = who.first().map(|one| one.consumer.name()).unwrap_or_default();
             Some(words::acknowledge(name, first))
         }
-        Decision::Blocked(_) => Some(words::see_doctor(name)),
+        Decision::Blocked(_) => Some(words::SEE_DOCTOR.to_owned()),
         Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => None,
     }
 }

@@ -331,7 +331,10 @@ async fn an_app_that_does_not_come_back_after_a_repair_is_told() {
     assert_eq!(kinds.iter().filter(|kind| *kind == "SignalRRekey.Unhealthy").count(), 1, "{kinds:?}");
     let told = told.hook.told();
     let (_, text) = told.iter().find(|(kind, _)| kind == "SignalRRekey.Unhealthy").unwrap();
-    assert!(text.contains("did not come back") && text.contains("chat-web") && text.contains("503"), "{text}");
+    assert!(
+        text.contains("did not come back") && text.contains("chat-web") && text.contains("503"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -73,7 +73,9 @@ impl Arm {
         from: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<WriteLog, ArmError> {
-        let path = format!("/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values");
+        let path = format!(
+            "/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values"
+        );
         let mut url = self.url(&path, VERSION);
         let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
         let filter = format!(

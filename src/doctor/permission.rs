@@ -38,7 +38,8 @@ const RESOLVE_WHY: &str =
 const WRITE_WHY: &str =
     "the app cannot be given a new key, and stays cut off when its own is regenerated from outside";
 
-const NAMING_WHY: &str = "who writes an old string back into it is not named (name_writers), and nothing else says why";
+const NAMING_WHY: &str =
+    "who writes an old string back into it is not named (name_writers), and nothing else says why";
 
 const STORE_WHY: &str = "it cannot be given a new key, and whoever reads it stays cut off when the key is regenerated from outside";
 
@@ -245,7 +246,11 @@ pub(super) fn role_of_consumer(
 
 /// Whether it can be read who wrote an old string back into a consumer. A read without the right is not refused: it is answered
 /// as if nobody had written anything.
-pub(super) fn of_naming(consumer: &ConsumerId, granted: Result<&[Permission], &ArmError>, caller: &Caller) -> Finding {
+pub(super) fn of_naming(
+    consumer: &ConsumerId,
+    granted: Result<&[Permission], &ArmError>,
+    caller: &Caller,
+) -> Finding {
     let role = match consumer {
         ConsumerId::AppService(_) => Role::of_app(),
         other => Role::of_consumer(other),

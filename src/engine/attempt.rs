@@ -25,7 +25,7 @@ use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
 use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
 use rekey_core::model::KeyType;
-use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict, WaitFor};
+use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
 use rekey_core::time::delta;
 
 /// The longest wait for which a run keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -419,7 +419,7 @@ impl Run<'_> {
 
     /// Takes down what a person is asked to approve.
     fn foresee(&mut self, assessment: &Assessment, decision: &Decision) {
-        if matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. }) {
+        if decision.asks_for_approval() {
             let Assessment { snapshot, journal, .. } = assessment;
             let forecast = plan::forecast(snapshot, journal, &self.service.policy, self.now(), false);
             self.emit(RunEvent::Foreseen(Box::new(forecast)));

@@ -15,6 +15,7 @@ use super::run::{Run, Then};
 use crate::azure::data_plane::Probe;
 use crate::azure::http::{ask_health, shown};
 use crate::azure::services::KeyService;
+use crate::report::RunEvent;
 use crate::report::text::azure as words;
 use crate::store::Lease;
 use rekey_core::journal::{AfterGate, Event, Journal};
@@ -31,8 +32,9 @@ const IN_A_ROW: u32 = 3;
 const TRIES: u32 = 6;
 const APART: Duration = Duration::from_secs(2);
 
-/// How long after one time the next is.
-const AGAIN: TimeDelta = TimeDelta::seconds(10);
+/// How long after one time the next is. The lease is let go meanwhile, for a pause or a report of compromised keys that comes in;
+/// and what is asked next rests on another check.
+const AGAIN: TimeDelta = TimeDelta::seconds(20);
 
 /// How old what was read may be on which a gate rests.
 const READ_AGAIN: TimeDelta = TimeDelta::seconds(60);
@@ -89,14 +91,13 @@ impl Run<'_> {
         let policy = &self.service.policy;
         let until = moved + delta(policy.gate_after) + delta(policy.settle_within);
         let unwell = self.how_they_are(gated, check, journal).await;
-        if unwell.is_some() && self.now() < until {
+        if let Some(why) = unwell.clone().filter(|_| self.now() < until) {
+            self.emit_once(RunEvent::NotWellYet { why, until });
             let next = (self.now() + AGAIN).min(until);
             if next >= self.order.deadline {
                 return Err(RunError::OutOfTime);
             }
-            if self.waits(next) {
-                return Ok(Then::Rest { until: next });
-            }
+            let until = if self.waits(next) { next } else { until };
             return Ok(Then::Leave(Decision::Waiting { reason: WaitFor::Gate(gated), until }));
         }
         let journal = lease.journal();

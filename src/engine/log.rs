@@ -138,6 +138,7 @@ impl RunLog {
             | RunEvent::NotWritten { .. }
             | RunEvent::OperationLost(_)
             | RunEvent::StoodIn(_)
+            | RunEvent::NotWellYet { .. }
             | RunEvent::TimerSilent { .. } => {}
         }
     }

@@ -28,7 +28,9 @@ impl Run<'_> {
         }
         self.emit(RunEvent::WritersAsked);
         let mut open = plan::unnamed(lease.journal(), &self.service.policy);
-        let Some(group) = open.iter().min_by_key(|one| one.until).map(|one| group(&one.app)) else { return Ok(()) };
+        let Some(group) = open.iter().min_by_key(|one| one.until).map(|one| group(&one.app)) else {
+            return Ok(());
+        };
         open.retain(|one| self::group(&one.app) == group);
         let (from, until) = (open.iter().map(|one| one.from).min(), open.iter().map(|one| one.until).max());
         let (Some(from), Some(until)) = (from, until) else { return Ok(()) };

@@ -445,7 +445,8 @@ mod tests {
         let home = |held| WaitFor::Home { home: KeyType::Primary, held: Box::new(held) };
         let kind = |reason| {
             let ending = Ending::Decided(Decision::Waiting { reason, until: at });
-            announce(&RunReport::that_ended(ServiceId::new("s", "g", "chat"), ending, vec![])).map(|told| told.kind)
+            announce(&RunReport::that_ended(ServiceId::new("s", "g", "chat"), ending, vec![]))
+                .map(|told| told.kind)
         };
         assert_eq!(kind(WaitFor::Pause(pause.clone())), Some(Kind::Paused));
         assert_eq!(kind(home(WaitFor::Pause(pause))), Some(Kind::Paused));

@@ -9,8 +9,8 @@ use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Gated, Part, ReferenceFault, SettingFault, Step,
-    Unknown, Unseen, WaitFor, WavesDiffer, Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Gated, Part, ReferenceFault,
+    SettingFault, Step, Unknown, Unseen, WaitFor, WavesDiffer, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};

@@ -20,7 +20,7 @@ mod writers;
 pub use announced::Announced;
 pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
 pub use forecast::{Forecast, Foreseen, forecast, takes};
-pub use held::{Approving, Asks, Heeded, approves, asks, due_next};
+pub use held::{Approving, Asks, Heeded, approves, asks, due_next, heeded_by_record, late_approval};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};

@@ -14,8 +14,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::broadcast;
 
 use crate::activity::{Activity, ActivityKind};
-use crate::arm::activity_log::Entry;
 use crate::app::App;
+use crate::arm::activity_log::Entry;
 use crate::barriers::Barrier;
 use crate::buckets::Buckets;
 use crate::clients::{Feels, Party};

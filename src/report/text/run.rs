@@ -101,7 +101,7 @@ words! {
         Self::Home { home, held } =>
             "the rotation is done, and its apps return to the {home} key (home) when this is over: {}", held.in_words();
         Self::Approval { due: Due { key_type, key, .. }, expired } =>
-            "the rotation that replaces the {key_type} key ({key}){}. signalr-rekey approve approves it, and so does an event \
+            "the rotation that replaces the {key_type} key ({key}){}. signalr-rekey approve INSTANCE approves it, and so does an event \
             SignalRRekey.RotationApproved with this key. Stale apps are repaired all the same", expired_at(*expired);
         Self::External { key_type, who, compromised } =>
             "these to take the {} key in place of the {key_type} key, which they alone still hold{}, and to report it: {}",
@@ -140,12 +140,12 @@ words! {
             at once", cause(detail), readable(*again);
         Self::Unhealthy { wave, to, then: AfterGate::RollBack, detail } =>
             "wave {wave} did not come back with the {to} key, and has the {} key again, which is valid: {detail}. No other app \
-            is moved. See to it, then: `signalr-rekey unblock` tries again with the {to} key. `rotate --now` asks for another: at \
+            is moved. See to it, then: `signalr-rekey unblock INSTANCE` tries again with the {to} key. `rotate --now` asks for another: at \
             once, or once all have the {to} key, if some have it already",
             to.other();
         Self::Unhealthy { wave, to, detail, .. } =>
             "wave {wave} did not come back with the {to} key, and keeps it (on_unhealthy = \"stop\"): {detail}. No other app is \
-            moved; the {} key stays valid. See to it, then: `signalr-rekey unblock` goes on with the next wave", to.other();
+            moved; the {} key stays valid. See to it, then: `signalr-rekey unblock INSTANCE` goes on with the next wave", to.other();
         Self::UnhealthyBefore { wave, detail } =>
             "wave {wave} is not moved, because it is not well already, with a key that works: {detail}. The next run checks \
             again. Repair the app, or correct or take out its health in {}", file_name();
@@ -157,7 +157,7 @@ words! {
             a window, or end a freeze. Stale apps are repaired all the same", opens_at(*opens);
         Self::NotApproved(Due { key_type, key, since }) =>
             "the rotation that replaces the {key_type} key ({key}) is due since {}, and nobody has approved it until the next \
-            would be (rotate_every). signalr-rekey approve approves it. Stale apps are repaired all the same",
+            would be (rotate_every). signalr-rekey approve INSTANCE approves it. Stale apps are repaired all the same",
             readable(*since);
         Self::JournalDisagrees =>
             "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
@@ -197,7 +197,7 @@ words! {
         Self::NotAsked => "nothing is approved: no rotation that replaces this key waits for an approval now";
         Self::Expired { at } =>
             "nothing is approved: by its time it was given at {}, which is too long ago. Approve the rotation anew, with an event \
-            of now or signalr-rekey approve", readable(*at);
+            of now or signalr-rekey approve INSTANCE", readable(*at);
         Self::Unknown => "nothing is approved: the service is not known to have had such a key. Take the key from plan";
     }
 }
@@ -210,7 +210,7 @@ words! {
             "the service refused the {key_type} key at {}; the next run tries it again: {detail}", readable(*at);
         Self::NotBack { at, detail } =>
             "those who were repaired did not come back, as was seen at {}; they have a key that works: {detail}. See to the app; \
-            then `signalr-rekey unblock`", readable(*at);
+            then `signalr-rekey unblock INSTANCE`", readable(*at);
         Self::HeldBack { wave, at, detail } =>
             "wave {wave} was not moved at {}, because it was not well before; the next run checks again: {detail}", readable(*at);
         Self::NotGivenOut { key_type, at } =>
@@ -245,6 +245,7 @@ words! {
             "the timer is silent: RotateKeys last ran at {}, but should run every {}. Until it does, keys are rotated only \
             when a notice comes. Check that the function RotateKeys is enabled, and restart the function app",
             readable(*since), rounded(*every);
+        Self::NotWellYet { why, until } => "not well yet; it has until {} (settle_within): {why}", readable(*until);
         Self::Heeded { key, heeded } => "approval of the rotation that replaces the key {key}: {}", heeded.in_words();
         Self::Foreseen(_) | Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
             | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::WritersAsked | Self::Written { .. } => "";
@@ -301,9 +302,7 @@ fn opens_at(opens: Option<DateTime<Utc>>) -> String {
 
 /// What a rotation would do once it is approved, a line for each step.
 pub(crate) fn once_approved(forecast: &Forecast) -> Vec<String> {
-    let waits =
-        |decision: &Decision| matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. });
-    let steps = forecast.steps.iter().filter(|step| !waits(&step.decision));
+    let steps = forecast.steps.iter().filter(|step| !step.decision.asks_for_approval());
     steps.map(|step| format!("{}: {}", readable(step.at), step.decision.in_words())).collect()
 }
 

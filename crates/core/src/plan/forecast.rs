@@ -11,8 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::waves::begun;
 use super::{
-    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Gated, Holding, Snapshot, Step, WaitFor, approves,
-    decide, handed_out, reconcile,
+    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Gated, Holding, Snapshot, Step, WaitFor,
+    approves, decide, handed_out, reconcile,
 };
 use crate::journal::{Event, Illegal, Journal};
 use crate::model::{ConsumerId, Fingerprint, Key, KeyType};
@@ -117,7 +117,8 @@ pub fn forecast(
                 world.report(*key_type, who, *until)
             }
             // When a person approves nobody knows: what would be done then is what is asked for.
-            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. } => world.approve(due),
+            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. }
+            | Decision::Blocked(BlockedBy::NotApproved(due)) => world.approve(due),
             Decision::Waiting { until, .. } => {
                 world.now = (*until).max(at + TimeDelta::seconds(1));
                 Ok(())

@@ -83,6 +83,14 @@ impl Decision {
         who.iter().map(move |one| (key_type, one))
     }
 
+    /// Whether a person is asked to approve a rotation, be it late.
+    pub const fn asks_for_approval(&self) -> bool {
+        matches!(
+            self,
+            Self::Waiting { reason: WaitFor::Approval { .. }, .. } | Self::Blocked(BlockedBy::NotApproved(_))
+        )
+    }
+
     /// Whether stale consumers are given a valid key.
     pub const fn repairs(&self) -> bool {
         matches!(self, Self::Do(Step::Repoint { repair: true, .. }))

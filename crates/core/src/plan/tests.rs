@@ -308,7 +308,10 @@ fn the_keys_that_a_first_check_finds_are_those_that_a_report_means() {
     let short = i64::try_from(story.policy.exposed_grace.as_secs()).unwrap();
     let waits = |until| Decision::Waiting { reason: WaitFor::Grace(KeyType::Secondary), until: at(until) };
     assert_eq!(assessed.decision, waits(short));
-    assert_eq!(story.look(&snapshot(at(short), "p", "s", &[P])), Decision::Do(Step::Regenerate(KeyType::Secondary)));
+    assert_eq!(
+        story.look(&snapshot(at(short), "p", "s", &[P])),
+        Decision::Do(Step::Regenerate(KeyType::Secondary))
+    );
     // What is made after that is no key that was there.
     story.regenerate(at(short), KeyType::Secondary, "s2");
     story.event(at(short + 80), Event::Verified { key_type: KeyType::Secondary });

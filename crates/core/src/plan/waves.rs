@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 
 use super::safety::is_compromised;
 use super::{
-    BlockedBy, ConsumerRef, Decision, Gated, Holding, Part, Snapshot, Step, Unknown, View, WaitFor, WavesDiffer,
-    announced,
+    BlockedBy, ConsumerRef, Decision, Gated, Holding, Part, Snapshot, Step, Unknown, View, WaitFor,
+    WavesDiffer, announced,
 };
 use crate::journal::{AfterGate, Event, Gate, Journal, Wave};
 use crate::model::{ConsumerId, KeyType};

@@ -47,7 +47,8 @@ pub(super) fn written_back(snapshot: &Snapshot, journal: &Journal) -> Option<Eve
             && !journal.is_blurred(app)
             && !snapshot.reads.iter().any(|(reader, _)| reader == app)
     };
-    let held = snapshot.consumers.iter().filter(|one| fits(&one.at.app) && !snapshot.may_hold.contains(&one.at));
+    let held =
+        snapshot.consumers.iter().filter(|one| fits(&one.at.app) && !snapshot.may_hold.contains(&one.at));
     let old = held.filter_map(|one| {
         let before = journal.seen(&one.at.app).filter(|before| !before.is_empty())?;
         let key = match &one.holds {
@@ -146,7 +147,9 @@ fn writes(write: &LoggedWrite, app: &ConsumerId) -> bool {
     if action.ends_with("slotsswap/action") {
         return resource == site || resource.strip_prefix(site).is_some_and(|rest| rest.starts_with('/'));
     }
-    let Some(below) = resource.strip_prefix(&app).filter(|_| action.ends_with("/write")) else { return false };
+    let Some(below) = resource.strip_prefix(&app).filter(|_| action.ends_with("/write")) else {
+        return false;
+    };
     let is_of_settings = || SETTINGS.iter().any(|name| below.ends_with(&format!("/config/{name}")));
     below.is_empty() || (below.starts_with('/') && !below.starts_with("/slots/") && is_of_settings())
 }

@@ -2,8 +2,7 @@
 
 use super::harness::*;
 
-const LOG: &str =
-    "/subscriptions/00000000-0000-0000-0000-000000000001/providers/Microsoft.Insights/eventtypes/management/values";
+const LOG: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/providers/Microsoft.Insights/eventtypes/management/values";
 const VERSION: &str = "api-version=2015-04-01";
 const WRITE: &str = "Microsoft.Web/sites/config/write";
 
@@ -37,18 +36,26 @@ async fn a_write_is_shown_after_a_while_with_who_did_it() {
     let writes: Vec<&Value> = all.iter().filter(|one| one["operationName"]["value"] == WRITE).collect();
     let [ours, person] = writes[..] else { panic!("{all:#?}") };
     assert_eq!(person["caller"], "colleague@example.com");
-    assert!(person["resourceId"].as_str().unwrap().ends_with("/sites/chat-web/config/appsettings"), "{person}");
+    assert!(
+        person["resourceId"].as_str().unwrap().ends_with("/sites/chat-web/config/appsettings"),
+        "{person}"
+    );
     assert!(ours["caller"].as_str().unwrap().len() == 36 && ours["status"]["value"] == "Succeeded", "{ours}");
     assert!(!all.iter().any(|one| one["httpRequest"]["method"] == "GET"), "what reads is not told");
     // By the one resource that was written, and by nothing above it.
     let app = format!("{GROUP}/providers/Microsoft.Web/sites/chat-web");
     for (uri, count) in [(format!("{app}/config/appsettings"), 1), (app.clone(), 0)] {
-        let found = entries(&azure, &format!("{} and resourceUri eq '{uri}'", since(&azure, TimeDelta::hours(1)))).await;
+        let found =
+            entries(&azure, &format!("{} and resourceUri eq '{uri}'", since(&azure, TimeDelta::hours(1))))
+                .await;
         assert_eq!(found.len(), count, "{uri}");
     }
     azure.inner.with(|state| state.deny(&app, "Microsoft.Insights/eventtypes/values/read"));
     let seen = entries(&azure, &of_group(TimeDelta::hours(1))).await;
-    assert!(!seen.contains(person) && seen.contains(ours), "who may not read it is not told, and is answered well");
+    assert!(
+        !seen.contains(person) && seen.contains(ours),
+        "who may not read it is not told, and is answered well"
+    );
 }
 
 #[tokio::test]

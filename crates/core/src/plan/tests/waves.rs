@@ -281,7 +281,11 @@ fn who_was_repaired_is_asked_how_he_is_and_what_is_found_is_told() {
     let decision = story.look(&seen(7801));
     assert!(matches!(decision, Decision::Waiting { reason: WaitFor::Grace(_), .. }), "{decision:?}");
     let told = Standing::NotBack { at: at(7800), detail: "503".into() };
-    assert_eq!(standing(&story.journal, &decision, &story.policy, at(90_000)), Some(told), "until a person says so");
+    assert_eq!(
+        standing(&story.journal, &decision, &story.policy, at(90_000)),
+        Some(told),
+        "until a person says so"
+    );
     story.event(at(90_000), Event::Unblocked {});
     assert_eq!(standing(&story.journal, &decision, &story.policy, at(90_001)), None);
 }

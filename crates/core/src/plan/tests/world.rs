@@ -360,7 +360,8 @@ impl World {
     fn act(&mut self, step: Step, kill: Kill) -> bool {
         match step {
             Step::Repoint { to, consumers, repair, part } => {
-                !self.is_begun((part, repair), to, &consumers) || self.repoint(to, &consumers, (repair, part), kill)
+                !self.is_begun((part, repair), to, &consumers)
+                    || self.repoint(to, &consumers, (repair, part), kill)
             }
             Step::Gate(Gated::Wave(number)) => {
                 self.ask_how_it_is(number);

@@ -118,7 +118,8 @@ fn the_last_write_of_an_app_or_of_its_settings_names_its_writer() {
         })
     };
     let settings = "/config/appSettings";
-    let log = [write(settings, "config/write", 120), write("", "write", 150), write(settings, "config/write", 201)];
+    let log =
+        [write(settings, "config/write", 120), write("", "write", 150), write(settings, "config/write", 201)];
     assert_eq!(named(&app(0), &log), Some("150".to_owned()), "before it was seen");
     let ours = LoggedWrite { ours: true, ..write(settings, "config/write", 160) };
     for other in [
@@ -135,5 +136,8 @@ fn the_last_write_of_an_app_or_of_its_settings_names_its_writer() {
     let of_slot = write("/slots/staging/config/appsettings", "slots/config/write", 150);
     assert_eq!(named(&slot, &[of_slot]), Some("150".to_owned()));
     let swap = [write("/slots/staging", "slots/slotsswap/action", 150)];
-    assert_eq!((named(&app(0), &swap), named(&slot, &swap)), (Some("150".to_owned()), Some("150".to_owned())));
+    assert_eq!(
+        (named(&app(0), &swap), named(&slot, &swap)),
+        (Some("150".to_owned()), Some("150".to_owned()))
+    );
 }

@@ -415,7 +415,10 @@ fn everything_that_was_tried_in_vain_is_explained() {
         vec![Event::WaveHeldBack { number: 1, detail: detail() }],
         Step::Repoint { to: key_type, consumers: vec![], repair: false, part },
     );
-    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back]].concat());
+    let repaired =
+        vec![Event::RepairIntended { apps: vec![app()] }, Event::RepairFailed { detail: detail() }];
+    let not_back = tried(repaired, Step::Gate(Gated::Repaired));
+    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back, not_back]].concat());
 }
 
 /// One of each event, and both sorts of those that have two.

@@ -40,7 +40,7 @@ use url::Url;
 
 pub use self::queue::{DeadLetter, Delivery, EventGridReport, Outcome, Reason};
 
-pub(crate) use self::event::{Deed, Event};
+pub(crate) use self::event::Event;
 pub(crate) use self::queue::Queue;
 
 use crate::identity::is_loopback;

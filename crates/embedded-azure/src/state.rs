@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 
 use crate::activity::{Activity, ActivityKind};
 use crate::app::App;
-use crate::arm::activity_log::Entry;
+use crate::deeds::Entry;
 use crate::barriers::Barrier;
 use crate::buckets::Buckets;
 use crate::clients::{Feels, Party};

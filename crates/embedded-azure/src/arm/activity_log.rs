@@ -5,94 +5,20 @@
 //! may read it on the resource that it is of: who may not gets an answer without it, and no 403 (public issue:
 //! azure-sdk-for-java 2097; in the swagger an entry has an id "as required by ARM for RBAC").
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use serde_json::{Map, Value, json};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value};
 
 use super::{bad_request, page};
 use crate::call::{Answered, Call};
 use crate::clock::delta;
-use crate::event_grid::Deed;
+use crate::deeds::Entry;
 use crate::roles;
 use crate::state::State;
 
 /// How long entries are kept.
 const KEPT: TimeDelta = TimeDelta::days(90);
 
-/// How many of the embedded Azure's are, for it may run for long.
-const MOST: usize = 10_000;
-
 const READ: &str = "Microsoft.Insights/eventtypes/values/read";
-
-/// What an entry is made of.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    at: DateTime<Utc>,
-    deed: Deed,
-    caller: String,
-    id: String,
-    correlation: String,
-    client_request: String,
-}
-
-impl State {
-    /// Takes down what was done, and by whom. What was only read is in no activity log (docs: there).
-    /// A person is told by his name, an application by its object (swagger: the UPN claim or SPN claim).
-    pub(crate) fn log_deed(&mut self, deed: Option<Deed>, caller: &str, ids: [Option<String>; 2]) {
-        let Some(deed) = deed else { return };
-        let [correlation, client_request] =
-            ids.map(|given| given.unwrap_or_else(|| self.event_ids.uuid().to_string()));
-        let caller = caller.to_owned();
-        let id = self.event_ids.uuid().to_string();
-        let entry = Entry { at: self.now, deed, caller, id, correlation, client_request };
-        self.deeds.push_back(entry);
-        self.deeds.drain(..self.deeds.len().saturating_sub(MOST));
-    }
-}
-
-impl Entry {
-    /// The group of its resource, as the resource's id has it.
-    fn group(&self) -> &str {
-        self.deed.resource.split('/').nth(4).unwrap_or_default()
-    }
-
-    fn provider(&self) -> &str {
-        self.deed.operation.split('/').next().unwrap_or_default()
-    }
-
-    /// As entries look (field samples of `Microsoft.Web/sites/config/write`).
-    fn document(&self, subscription: &str, shown: DateTime<Utc>) -> Value {
-        let Self { at, deed, caller, id, correlation, client_request } = self;
-        let named = |value: &str| json!({ "value": value, "localizedValue": value });
-        let (status, told) = if deed.succeeded { ("Succeeded", "OK") } else { ("Failed", "BadRequest") };
-        let time = |at: &DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Micros, true);
-        json!({
-            "authorization": { "action": deed.operation, "scope": deed.resource },
-            "caller": caller,
-            "channels": "Operation",
-            "claims": {},
-            "correlationId": correlation,
-            "description": "",
-            "eventDataId": id,
-            "eventName": named("EndRequest"),
-            "category": named("Administrative"),
-            "eventTimestamp": time(at),
-            "httpRequest": {
-                "clientRequestId": client_request, "clientIpAddress": "192.0.2.10", "method": deed.method.as_str(),
-            },
-            "id": format!("{}/events/{id}/ticks/{}", deed.resource, at.timestamp()),
-            "level": if deed.succeeded { "Informational" } else { "Error" },
-            "operationId": correlation,
-            "operationName": named(&deed.operation),
-            "resourceGroupName": self.group(),
-            "resourceProviderName": named(self.provider()),
-            "resourceId": deed.resource,
-            "status": named(status),
-            "subStatus": named(told),
-            "submissionTimestamp": time(&shown),
-            "subscriptionId": subscription,
-        })
-    }
-}
 
 /// What a `$filter` lets through.
 struct Filter {

@@ -8,10 +8,14 @@ use super::Announced;
 use super::event::{Event, Request};
 use super::queue::{Delivery, Outcome, Queue};
 use crate::call::{Answer, Call};
+use crate::deeds::{Deed, Entry};
 use crate::identity::{COLLEAGUE_NAME, OBJECT_ID};
 use crate::state::State;
 use crate::stores::Name;
 use crate::vaults::Version;
+
+/// How many of the embedded Azure's are, for it may run for long.
+const MOST: usize = 10_000;
 
 impl State {
     /// What is to be sent to the webhook now. A delivery that is not answered by [`State::delivery_answered`] within
@@ -103,6 +107,19 @@ impl State {
             let event = Event::key_value(&self.stores[at], name, etag, deleted, &mut self.event_ids);
             self.publish(&event);
         }
+    }
+
+    /// Takes down what was done, and by whom. What was only read is in no activity log (docs: there).
+    /// A person is told by his name, an application by its object (swagger: the UPN claim or SPN claim).
+    pub(crate) fn log_deed(&mut self, deed: Option<Deed>, caller: &str, ids: [Option<String>; 2]) {
+        let Some(deed) = deed else { return };
+        let [correlation, client_request] =
+            ids.map(|given| given.unwrap_or_else(|| self.event_ids.uuid().to_string()));
+        let caller = caller.to_owned();
+        let id = self.event_ids.uuid().to_string();
+        let entry = Entry { at: self.now, deed, caller, id, correlation, client_request };
+        self.deeds.push_back(entry);
+        self.deeds.drain(..self.deeds.len().saturating_sub(MOST));
     }
 
     pub(crate) fn publish(&mut self, event: &Event) {

@@ -8,6 +8,7 @@ use url::form_urlencoded;
 
 use super::Schema;
 use crate::call::{Answer, Call};
+use crate::deeds::Deed;
 use crate::identity::{OBJECT_ID, TENANT_ID};
 use crate::ids::{AppId, VaultId};
 use crate::random::IdMaker;
@@ -23,15 +24,6 @@ pub(crate) struct Event {
     subject: String,
     data: Value,
     version: &'static str,
-}
-
-/// What a request to ARM does, in the words of the events and of the activity log.
-#[derive(Clone, Debug)]
-pub(crate) struct Deed {
-    pub(crate) method: Method,
-    pub(crate) resource: String,
-    pub(crate) operation: String,
-    pub(crate) succeeded: bool,
 }
 
 /// A request to ARM and who made it.

@@ -20,6 +20,7 @@ mod status;
 mod steps;
 mod waits;
 mod watch;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

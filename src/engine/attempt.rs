@@ -25,7 +25,7 @@ use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
 use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
 use rekey_core::model::KeyType;
-use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict, WaitFor};
+use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
 use rekey_core::time::delta;
 
 /// The longest wait for which a run keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -158,7 +158,8 @@ impl Run<'_> {
         // Whether or not the lease can be taken: who is cut off is known now.
         self.see(&check, &assessment.snapshot);
         by_a_right_clock(draft.apart(), &assessment.decision)?;
-        if assessment.news.is_empty() && !self.is_to_act(&assessment) {
+        let is_done = assessment.news.is_empty() && !self.is_to_act(&assessment);
+        if is_done && !self.asks_who_wrote(draft.journal()) {
             self.judge(&assessment);
             return Ok(self.next(&assessment, assessment.decision.clone()));
         }
@@ -395,7 +396,10 @@ impl Run<'_> {
                 lease.commit().await?;
                 self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|_| None)
             }
-            decision => Ok(Some(self.next(&assessment, decision))),
+            decision => {
+                self.name_writers(lease).await?;
+                Ok(Some(self.next(&assessment, decision)))
+            }
         }
     }
 
@@ -424,7 +428,7 @@ impl Run<'_> {
 
     /// Takes down what a person is asked to approve.
     fn foresee(&mut self, assessment: &Assessment, decision: &Decision) {
-        if matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. }) {
+        if decision.asks_for_approval() {
             let Assessment { snapshot, journal, .. } = assessment;
             let forecast = plan::forecast(snapshot, journal, &self.service.policy, self.now(), false);
             self.emit(RunEvent::Foreseen(Box::new(forecast)));

@@ -9,8 +9,8 @@ use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Part, ReferenceFault, SettingFault, Step,
-    Unknown, Unseen, WaitFor, WavesDiffer, Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Gated, Part, ReferenceFault,
+    SettingFault, Step, Unknown, Unseen, WaitFor, WavesDiffer, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -87,7 +87,8 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
         WaitFor::Window,
         WaitFor::Freeze,
-        WaitFor::Gate(1),
+        WaitFor::Gate(Gated::Wave(1)),
+        WaitFor::Gate(Gated::Repaired),
         WaitFor::BetweenWaves(2),
         WaitFor::Announced(PRIMARY),
         WaitFor::Pause(Pause { at: now(), until: now(), by: "ada".into(), why: "an audit".into() }),
@@ -416,7 +417,10 @@ fn everything_that_was_tried_in_vain_is_explained() {
         vec![Event::WaveHeldBack { number: 1, detail: detail() }],
         Step::Repoint { to: key_type, consumers: vec![], repair: false, part },
     );
-    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back]].concat());
+    let repaired =
+        vec![Event::RepairIntended { apps: vec![app()] }, Event::RepairFailed { detail: detail() }];
+    let not_back = tried(repaired, Step::Gate(Gated::Repaired));
+    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back, not_back]].concat());
 }
 
 /// One of each event, and both sorts of those that have two.
@@ -468,6 +472,17 @@ pub(super) fn events() -> Vec<Event> {
         gate_failed(AfterGate::RollBack),
         gate_failed(AfterGate::Stop),
         gate_failed(AfterGate::Report),
+        Event::RepairIntended { apps: vec![app()] },
+        Event::RepairPassed {},
+        Event::RepairFailed { detail: detail() },
+        Event::WrittenBack { consumers: [(app(), fingerprint())].into() },
+        Event::WriterNamed {
+            consumer: app(),
+            by: "ada@example.com".into(),
+            written: now(),
+            action: "Microsoft.Web/sites/config/write".into(),
+        },
+        Event::WriterUnknown { consumers: [app()].into(), detail: detail() },
         Event::Paused { until: now(), by: "ada".into(), why: "an audit".into() },
         Event::Resumed { by: "ada".into() },
         approved(false),
@@ -510,6 +525,12 @@ pub(super) fn events() -> Vec<Event> {
             | Event::WaveHeldBack { .. }
             | Event::GatePassed { .. }
             | Event::GateFailed { .. }
+            | Event::RepairIntended { .. }
+            | Event::RepairPassed {}
+            | Event::RepairFailed { .. }
+            | Event::WrittenBack { .. }
+            | Event::WriterNamed { .. }
+            | Event::WriterUnknown { .. }
             | Event::ExternalAwaited { .. } => {}
         }
     }

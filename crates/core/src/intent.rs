@@ -150,9 +150,9 @@ impl Intent {
         Self { rotation: Some(RotationRequest { cause, since }), ..Self::of(Source::Notice) }
     }
 
-    /// A check of everything, by which a rotation that somebody approves is judged.
+    /// That somebody approves a rotation: where the journal alone does not answer it, it is judged by a check of everything.
     pub fn approval(approving: Approving) -> Self {
-        Self { approvals: BTreeSet::from([approving]), ..Self::check() }
+        Self { approvals: BTreeSet::from([approving]), ..Self::of(Source::Notice) }
     }
 
     /// Takes in what another notice wants of the same service.

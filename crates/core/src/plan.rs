@@ -15,11 +15,12 @@ mod safety;
 mod snapshot;
 mod step;
 mod waves;
+mod writers;
 
 pub use announced::{Announced, Deadline};
 pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
 pub use forecast::{Forecast, Foreseen, forecast, takes};
-pub use held::{Approving, Asks, Heeded, approves, asks, due_next};
+pub use held::{Approving, Asks, Heeded, approves, asks, due_next, heeded_by_record, late_approval};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
@@ -27,8 +28,9 @@ pub use snapshot::{
     Consumer, ConsumerRef, CutOff, Execution, External, Holding, ReferenceFault, SettingFault, Snapshot,
     Unknown, Whereabouts,
 };
-pub use step::{Awaited, BlockedBy, Decision, Due, Part, Step, Unseen, WaitFor, WavesDiffer};
-pub use waves::{WaveOrder, after_gate, not_seen_with, wave_begun};
+pub use step::{Awaited, BlockedBy, Decision, Due, Gated, Part, Step, Unseen, WaitFor, WavesDiffer};
+pub use waves::{WaveOrder, after_gate, begun, not_seen_with};
+pub use writers::{LoggedWrite, Unnamed, name, unnamed};
 
 use std::time::Duration;
 
@@ -72,8 +74,9 @@ pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: Date
         return Decision::Blocked(BlockedBy::JournalDisagrees);
     };
     let view = View { snapshot, journal, keys, policy, now };
-    let first = view.repair().or_else(|| view.follow()).or_else(|| view.gate());
-    view.unless_unseen(first.unwrap_or_else(|| view.or_report(view.rotate())))
+    let first = view.repair().or_else(|| view.follow());
+    let rest = || view.or_report(view.gate().unwrap_or_else(|| view.rotate()));
+    view.unless_unseen(first.unwrap_or_else(rest))
 }
 
 /// All that a decision depends on.

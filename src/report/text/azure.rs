@@ -5,6 +5,9 @@ use crate::report::cause::CAUSED_BY;
 use rekey_core::plan::ReferenceFault;
 
 sentences! {
+    NOT_IN_LOG = "Azure's activity log shows nobody. It leaves out what may not be read (Microsoft.Insights/eventtypes/values/read on \
+        the app), and keeps 90 days";
+    LOG_GOES_ON = "the first page of Azure's activity log shows nobody, and no other was read; see the log of the resource group";
     // What passes by itself ends with this.
     AS_THE_NEXT_RUN_DOES = "as the next run does";
 

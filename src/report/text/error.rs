@@ -414,6 +414,7 @@ words! {
         Self::NoGateFailed => "a wave did not come back, and nobody has looked yet";
         Self::NewsOfWave => "it is known already that the wave is held back";
         Self::GateOpen => "no wave of this number waits for its gate";
+        Self::RepairOpen => "nobody who was repaired is to be asked how he is";
     }
 }
 

@@ -260,3 +260,16 @@ fn no_window_before_the_next_rotation_would_be_due_blocks_and_a_nearer_one_is_wa
     let mut long_due = story(&["daily 02:00-03:00 UTC"], &[], 2);
     assert_eq!(long_due("2026-05-28T15:00"), waits(WaitFor::Window, "2026-05-29T02:00"));
 }
+
+/// Executions of jobs keep the standby key: a person is asked meanwhile, as he is while a grace runs.
+#[test]
+fn a_person_is_asked_while_executions_are_waited_for() {
+    let mut story = approving();
+    let mut seen = snapshot(at(0), "p", "s", &[P]);
+    let (job, name) = (app(7), "nightly-1".to_owned());
+    seen.executions.push(Execution { job, name, began: Some(at(0)), until: at(20_000) });
+    assert_eq!(story.look(&seen), asked(PRIMARY, "p", 0, None));
+    story.approve(0, &seen);
+    let waits = story.look(&seen);
+    assert!(matches!(waits, Decision::Waiting { reason: WaitFor::Executions { .. }, .. }), "{waits:?}");
+}

@@ -366,10 +366,15 @@ impl World {
     fn act(&mut self, step: Step, kill: Kill) -> bool {
         match step {
             Step::Repoint { to, consumers, repair, part } => {
-                !self.is_begun(part, to, &consumers) || self.repoint(to, &consumers, (repair, part), kill)
+                !self.is_begun((part, repair), to, &consumers)
+                    || self.repoint(to, &consumers, (repair, part), kill)
             }
-            Step::Gate(number) => {
+            Step::Gate(Gated::Wave(number)) => {
                 self.ask_how_it_is(number);
+                true
+            }
+            Step::Gate(Gated::Repaired) => {
+                self.ask_how_the_repaired_are();
                 true
             }
             Step::Regenerate(key_type) => self.regenerate(key_type, kill),
@@ -399,7 +404,7 @@ impl World {
     }
 
     /// Takes down that a wave is begun; not where one of it is ill.
-    fn is_begun(&mut self, part: Part, to: KeyType, consumers: &[ConsumerRef]) -> bool {
+    fn is_begun(&mut self, (part, repair): (Part, bool), to: KeyType, consumers: &[ConsumerRef]) -> bool {
         let is_ill =
             |at: &ConsumerRef| self.apps.iter().enumerate().any(|(n, one)| app(n) == at.app && one.ill);
         if let Part::Wave { number, waits: true } = part
@@ -413,7 +418,7 @@ impl World {
         if let Part::Back(number) = part {
             assert!(self.journal.wave().is_some_and(|wave| wave.number == number), "{self:#?}");
         }
-        wave_begun(part, to, consumers).into_iter().for_each(|event| self.record(event));
+        begun((part, repair), to, consumers, &self.policy).into_iter().for_each(|event| self.record(event));
         true
     }
 
@@ -427,6 +432,17 @@ impl World {
         } else if over {
             let then = after_gate(&wave, &self.journal, &self.policy);
             self.record(Event::GateFailed { number, detail: "503".into(), then });
+        }
+    }
+
+    fn ask_how_the_repaired_are(&mut self) {
+        let repair = self.journal.repair().unwrap().clone();
+        let ill = (0..self.apps.len()).any(|n| self.apps[n].ill && repair.apps.contains(&app(n)));
+        let over = repair.moved + delta(self.policy.gate_after + self.policy.settle_within) <= self.now;
+        if !ill {
+            self.record(Event::RepairPassed {});
+        } else if over {
+            self.record(Event::RepairFailed { detail: "503".into() });
         }
     }
 
@@ -600,6 +616,8 @@ impl World {
                         self.compromised.extend(self.pending.map(|(_, old, _)| old));
                     }
                     self.record(Event::RotationRequested { compromised, noticed: false });
+                    // What is made after it is made later.
+                    self.pass_time(1);
                 }
             }
         }

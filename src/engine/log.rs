@@ -123,6 +123,7 @@ impl RunLog {
             RunEvent::Polled => self.polls += 1,
             RunEvent::Written { place, given } => self.write(place, given),
             RunEvent::Gone(_)
+            | RunEvent::ChangedSince { .. }
             | RunEvent::Heeded { .. }
             | RunEvent::Unseen(_)
             | RunEvent::Waiting(_)

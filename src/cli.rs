@@ -50,7 +50,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// The configuration; else REKEY_CONFIG, else rekey.toml here
+    /// The configuration; else REKEY_CONFIG, else rekey.toml here; of `agent` else agent.toml here
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -104,7 +104,7 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Say for a consumer that nobody can see, or that only others can change, that it has left the old key
     Acknowledge(acknowledge::AcknowledgeArgs),
-    /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
+    /// Watch a rotation and a recovery under traffic, on an Azure that is built in; less than a minute
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development

@@ -413,7 +413,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
         section: consumer.at.section.map(section),
         name: Some(consumer.at.name.clone()).filter(|name| !name.is_empty()),
         holds,
-        certain: !snapshot.may_hold.contains(&consumer.at),
+        certain: snapshot.is_sure(&consumer.at),
         why,
         fingerprint,
     }
@@ -429,10 +429,20 @@ pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
             Holds::Invalid => words::HOLDS_INVALID,
             Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => words::HOLDS_UNSEEN,
         };
-        let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));
-        format!("{}{setting} {holds}", called(unknown.consumer()))
+        let consumer = unknown.consumer();
+        let what = match consumer {
+            ConsumerId::ContainerApp(_) => "secret",
+            _ => "setting",
+        };
+        let is_whole = matches!(consumer, ConsumerId::KeyValue(_) | ConsumerId::KeyVaultSecret(_));
+        let within = place.name.filter(|_| !is_whole);
+        let within = within.map_or(String::new(), |name| format!(" ({what} {name})"));
+        format!("{}{within} {holds}", called(consumer))
     };
     let told = |unknown: &Unknown| match unknown {
+        Unknown::NeverReported { consumer: consumer @ ConsumerId::Manual(_), .. } => {
+            vec![words::holds_unsaid(called(consumer))]
+        }
         Unknown::NeverReported { consumer, .. } => vec![words::holds_unreported(called(consumer))],
         Unknown::ExternalStale { consumer, held, .. } => {
             vec![words::holds_reported_stale(called(consumer), held)]
@@ -475,7 +485,9 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
 
 fn of_fault(fault: SettingFault) -> Holds {
     match fault {
-        SettingFault::KeyVaultReference | SettingFault::AppConfigurationReference => Holds::Reference,
+        SettingFault::KeyVaultReference
+        | SettingFault::AppConfigurationReference
+        | SettingFault::MistypedReference => Holds::Reference,
         SettingFault::Missing
         | SettingFault::NotOurs
         | SettingFault::Unnamed

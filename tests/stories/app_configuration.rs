@@ -266,6 +266,30 @@ async fn what_cannot_be_seen_or_written_of_a_key_value_blocks() {
     }
 }
 
+/// Who may hold either key is not told as cut off, by all likelihood, where one of them changes: the key-value that it reads
+/// holds the other, and always did.
+#[tokio::test]
+async fn a_reader_that_may_have_a_valid_key_is_told_as_one() {
+    let story = story(HOUR).await;
+    story.sim.with(|state| state.lock_key_value("store", KEY, LABEL, true)).unwrap();
+    story.tick().await;
+    let other = in_the_store(&story).other();
+    story.force("sr-demo", &[other]).unwrap();
+    for reports in [story.repair().await, story.tick().await] {
+        let said = reports[0].summary();
+        assert!(said.contains("sdk (which reads"), "{said}");
+        assert!(!said.contains("very likely"), "{said}");
+        assert_eq!(
+            said.matches("perhaps: it may run with a key that is invalid now, or with").count(),
+            3,
+            "{said}"
+        );
+    }
+    story.force("sr-demo", &KeyType::ALL).unwrap();
+    let said = story.repair().await[0].summary();
+    assert!(said.contains("very likely") && !said.contains("perhaps"), "{said}");
+}
+
 /// What forbids writing alone shows at the write: nobody is moved, and it goes on when it is allowed.
 #[tokio::test]
 async fn who_may_not_write_a_key_value_says_so_and_goes_on_when_he_may() {

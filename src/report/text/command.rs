@@ -161,6 +161,7 @@ sentences! {
     HOLDS_INVALID = "holds an invalid connection string";
     HOLDS_UNSEEN = "may hold either key: what is said of it above is not resolved";
     holds_unreported(who) = "{who} may hold either key: it has not reported which";
+    holds_unsaid(who) = "{who} may hold either key: nobody has said which";
     holds_reported_stale(who, key) = "{who} holds an invalid key ({key}), as it was reported";
 
     // `history`.

@@ -13,7 +13,7 @@ use rekey_core::plan::{
 
 use super::brief::called;
 use super::journal::{cause, told};
-use super::snapshot::{cut_off_by_keys, gone};
+use super::snapshot::{changed_since, cut_off_by_keys, gone};
 use super::{InWords, brief, file_name, listed, readable, rounded};
 use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 
@@ -113,9 +113,14 @@ words! {
 
 impl InWords for Execution {
     fn in_words(&self) -> String {
-        let Self { job, name, began, until } = self;
+        let Self { job, name, began, until, told } = self;
         let began = began.map_or(String::new(), |began| format!("began at {}, ", readable(began)));
-        format!("{name} of {} ({began}ends by {})", job.name(), readable(*until))
+        let untold = if *told {
+            ""
+        } else {
+            "it ran, and Azure does not list it any more, so nobody knows whether it has ended; "
+        };
+        format!("{name} of {} ({untold}{began}ends by {})", job.name(), readable(*until))
     }
 }
 
@@ -225,6 +230,7 @@ words! {
     impl Display for RunEvent {
         Self::Recorded { event, in_flight } => "{}", told(event, *in_flight);
         Self::Gone(app) => "{}", gone(app);
+        Self::ChangedSince { app, at } => "{}", changed_since(app, *at);
         Self::Unseen(unknown) => "{}", unknown.in_words();
         Self::Waiting(decision) => "{}", decision.in_words();
         Self::Covered(covered) => "{}", covered.in_words();
@@ -312,7 +318,9 @@ pub(crate) fn once_approved(forecast: &Forecast) -> Vec<String> {
 pub(crate) fn watch(watch: &Watch) -> String {
     let why = match watch.keys {
         Some(PerKey { primary: true, secondary: false }) => "a regeneration of the Primary key is announced",
-        Some(PerKey { primary: false, secondary: true }) => "a regeneration of the Secondary key is announced",
+        Some(PerKey { primary: false, secondary: true }) => {
+            "a regeneration of the Secondary key is announced"
+        }
         _ if Announced::is_behind(watch) => "a regeneration is announced",
         _ => "a notice says that a key was regenerated, which Azure did not show yet",
     };

@@ -138,6 +138,22 @@ async fn a_secret_that_has_expired_is_rotated_to_a_version_that_has_not() {
     assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
 }
 
+/// An app that refers to a secret that is disabled goes on with what the platform last fetched, and where nobody can tell which
+/// key that is, it is as likely the one that did not change.
+#[tokio::test]
+async fn who_refers_to_a_disabled_secret_is_told_as_cut_off_only_perhaps() {
+    let story = story([NEWEST, BY_NAME], HOUR).await;
+    story.tick().await;
+    let other = in_the_secret(&story).other();
+    story.sim.with(|state| state.enable_secret("kv-demo", "signalr", None, false)).unwrap();
+    story.force("sr-demo", &[other]).unwrap();
+    let said = story.repair().await[0].summary();
+    for app in ["web", "func"] {
+        assert!(said.contains(&format!("{app} (perhaps: ")), "{said}");
+    }
+    assert!(!said.contains("very likely") && !said.contains("gets nothing"), "{said}");
+}
+
 /// Whom the run could not give a valid key is not told as repaired, and nothing of that is on record: what refers to a secret
 /// has what that has.
 #[tokio::test]

@@ -173,6 +173,8 @@ pub(super) struct WhoReads {
     /// Those of the active ones.
     pub revisions: Vec<String>,
     pub readers: Vec<Reader>,
+    /// The executions that have ended.
+    pub ended: Vec<String>,
     /// The variables in the templates of the active ones.
     pub variables: Vec<(String, SecretString)>,
 }
@@ -182,7 +184,8 @@ impl Place {
         match self.id.kind() {
             ContainerAppKind::App => self.replicas(arm).await,
             ContainerAppKind::Job => {
-                Ok(WhoReads { readers: self.executions(arm).await?, ..WhoReads::default() })
+                let (readers, ended) = self.executions(arm).await?;
+                Ok(WhoReads { readers, ended, ..WhoReads::default() })
             }
         }
     }
@@ -209,7 +212,7 @@ impl Place {
         let revisions = active.iter().map(|revision| revision.name.clone()).collect();
         let variables =
             active.into_iter().flat_map(|revision| revision.properties.template.variables()).collect();
-        Ok(WhoReads { listed, revisions, readers: read.concat(), variables })
+        Ok(WhoReads { listed, revisions, readers: read.concat(), variables, ended: vec![] })
     }
 
     async fn replicas_of(&self, arm: &Arm, revision: &str) -> Result<Vec<Reader>, ArmError> {
@@ -235,8 +238,8 @@ impl Place {
         Ok(listed.into_iter().map(reader).collect())
     }
 
-    /// Those that have not ended, in whatever word.
-    async fn executions(&self, arm: &Arm) -> Result<Vec<Reader>, ArmError> {
+    /// Those that have not ended, in whatever word; and the names of those that have.
+    async fn executions(&self, arm: &Arm) -> Result<(Vec<Reader>, Vec<String>), ArmError> {
         let all: Vec<Execution> = arm.pages(Call::get(EXECUTIONS, self.url(arm, "/executions"))).await?;
         let ended = ["Succeeded", "Failed", "Stopped"];
         let has_ended = |execution: &Execution| {
@@ -251,7 +254,8 @@ impl Place {
             state: RUNNING.to_owned(),
             longest: TimeDelta::zero(),
         };
-        Ok(all.into_iter().filter(|execution| !has_ended(execution)).map(reader).collect())
+        let (ended, going): (Vec<Execution>, Vec<_>) = all.into_iter().partition(has_ended);
+        Ok((going.into_iter().map(reader).collect(), ended.into_iter().map(|one| one.name).collect()))
     }
 }
 

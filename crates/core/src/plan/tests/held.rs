@@ -267,7 +267,7 @@ fn a_person_is_asked_while_executions_are_waited_for() {
     let mut story = approving();
     let mut seen = snapshot(at(0), "p", "s", &[P]);
     let (job, name) = (app(7), "nightly-1".to_owned());
-    seen.executions.push(Execution { job, name, began: Some(at(0)), until: at(20_000) });
+    seen.executions.push(Execution { job, name, began: Some(at(0)), until: at(20_000), told: true });
     assert_eq!(story.look(&seen), asked(PRIMARY, "p", 0, None));
     story.approve(0, &seen);
     let waits = story.look(&seen);

@@ -580,13 +580,29 @@ impl Journal {
         });
     }
 
+    /// The wave that was moved last is over, for one of its keys is: nobody can be moved back, or on. How those are who were not
+    /// seen to be well stays to be told.
+    fn end_wave(&mut self) {
+        self.held_back = None;
+        let Some(wave) = self.wave.take() else { return };
+        let failed = match wave.gate {
+            Gate::Passed { .. } => return,
+            Gate::Open => None,
+            Gate::Failed { at, detail, .. } => Some(Unwell { at, detail }),
+        };
+        let known = self.repair.take();
+        let (apps, before) = known.map_or_else(Default::default, |known| (known.apps, known.failed));
+        let apps = apps.into_iter().chain(wave.apps).collect();
+        self.repair = Some(Repair { apps, moved: wave.moved, failed: failed.or(before) });
+    }
+
     /// Changes what is known of a key, which whatever is legal here has.
     fn change(&mut self, key_type: KeyType, change: impl FnOnce(&mut KeyRecord)) {
         let Some(keys) = &mut self.keys else { return };
         let before = keys[key_type].fingerprint.clone();
         change(&mut keys[key_type]);
         if keys[key_type].fingerprint != before {
-            (self.wave, self.held_back) = (None, None);
+            self.end_wave();
             self.readers.retain(|_, left| left.fingerprint != before);
             self.approved.take_if(|approval| approval.fingerprint == before);
             self.former.push_back(before);

@@ -110,7 +110,11 @@ async fn asked_in_a_rotation(gates: bool) -> [usize; 3] {
 async fn gates_ask_what_the_documents_say() {
     let ([arm, probes, none], [arm_gated, probes_gated, health]) =
         (asked_in_a_rotation(false).await, asked_in_a_rotation(true).await);
-    println!("two gates ask {} of ARM, {} of the service, {health} of a health", arm_gated - arm, probes_gated - probes);
+    println!(
+        "two gates ask {} of ARM, {} of the service, {health} of a health",
+        arm_gated - arm,
+        probes_gated - probes
+    );
     let (gates, apps) = (2, common::CONSUMERS.len());
     assert!(arm_gated <= arm + gates * (1 + 2 * apps), "{arm} and {arm_gated}");
     assert_eq!(probes_gated - probes, 1 + 3, "three where a health is asked");

@@ -15,13 +15,13 @@ use tokio::sync::broadcast;
 
 use crate::activity::{Activity, ActivityKind};
 use crate::app::App;
-use crate::deeds::Entry;
 use crate::barriers::Barrier;
 use crate::buckets::Buckets;
 use crate::clients::{Feels, Party};
 use crate::clock::delta;
 use crate::containers::writes::{SYNC_EVERY, Write};
 use crate::containers::{Container, Making};
+use crate::deeds::Entry;
 use crate::event_grid::Queue;
 use crate::faults::{FaultKind, Faults, Hooks};
 use crate::identity::Identity;

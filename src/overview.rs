@@ -450,6 +450,7 @@ const fn of_wait(reason: &WaitFor) -> (State, &'static str) {
         WaitFor::Gate(gated) => of_gate(*gated),
         WaitFor::Home { held, .. } => of_wait(held),
         WaitFor::BetweenWaves(_) => (State::Rotating, "BetweenWaves"),
+        WaitFor::Announced(_) => (State::Waiting, "Announced"),
         WaitFor::Executions { .. } => (State::Rotating, "Executions"),
         WaitFor::External { .. } => (State::Waiting, "External"),
     }

@@ -245,6 +245,7 @@ impl HeldBy {
                 of("gate", Some(*until))
             }
             Decision::Waiting { reason: WaitFor::BetweenWaves(_), until } => of("betweenWaves", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Announced(_), until } => of("announced", Some(*until)),
             Decision::Blocked(
                 plan::BlockedBy::Unhealthy { .. } | plan::BlockedBy::UnhealthyBefore { .. },
             ) => of("health", None),

@@ -147,11 +147,17 @@ impl Run<'_> {
         self.journal = Some(draft.journal().clone());
         let mut check = match self.check(begin, draft.journal(), keys).await? {
             ControlFlow::Continue(check) => check,
-            ControlFlow::Break(ending) => return Ok(Next::End(ending)),
+            ControlFlow::Break(ending) => {
+                if let Ending::Decided(decision) = &ending {
+                    by_a_right_clock(draft.apart(), decision)?;
+                }
+                return Ok(Next::End(ending));
+            }
         };
         let assessment = self.assess(&check, draft.journal())?;
         // Whether or not the lease can be taken: who is cut off is known now.
         self.see(&check, &assessment.snapshot);
+        by_a_right_clock(draft.apart(), &assessment.decision)?;
         let is_done = assessment.news.is_empty() && !self.is_to_act(&assessment);
         if is_done && !self.asks_who_wrote(draft.journal()) {
             self.judge(&assessment);
@@ -357,6 +363,9 @@ impl Run<'_> {
         assessment: Assessment,
     ) -> Result<Option<Next>, RunError> {
         let (acts, now) = (self.is_to_act(&assessment), self.now());
+        if !check.is_echoed() {
+            by_a_right_clock(lease.apart(), &assessment.decision)?;
+        }
         // Who called waits for it, so it comes before all that takes its time.
         if self.log.called().is_some() && check.is_echoed() && !assessment.decision.repairs() {
             return self.read_back(lease, check).await.map(|()| None);
@@ -453,5 +462,14 @@ impl Run<'_> {
         let since = self.now() - delta(self.service.policy.min_rotation_interval);
         let lately = |record: &KeyRecord| record.origin == Origin::Ours && since < record.created;
         journal.keys().is_some_and(|keys| keys.iter().any(|(_, record)| lately(record)))
+    }
+}
+
+/// Whose clock is wrong repairs, for that waits for no time, and does nothing else: he would take a grace for over that has just
+/// begun, and say that nothing is due.
+fn by_a_right_clock(ahead: Option<TimeDelta>, decision: &Decision) -> Result<(), RunError> {
+    match ahead {
+        Some(ahead) if !decision.repairs() => Err(RunError::Clock { ahead }),
+        _ => Ok(()),
     }
 }

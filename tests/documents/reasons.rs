@@ -90,6 +90,7 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::Gate(Gated::Wave(1)),
         WaitFor::Gate(Gated::Repaired),
         WaitFor::BetweenWaves(2),
+        WaitFor::Announced(PRIMARY),
         WaitFor::Pause(Pause { at: now(), until: now(), by: "ada".into(), why: "an audit".into() }),
         WaitFor::Approval { due: due(), expired: None },
         WaitFor::Approval { due: due(), expired: Some(now()) },
@@ -110,6 +111,7 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::Freeze
             | WaitFor::Gate(_)
             | WaitFor::BetweenWaves(_)
+            | WaitFor::Announced(_)
             | WaitFor::Pause(_)
             | WaitFor::Approval { .. }
             | WaitFor::Home { .. }
@@ -444,7 +446,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::Sighted {},
         request(false),
         request(true),
-        Event::WatchAsked { from: now(), until: now() },
+        Event::WatchAsked { from: now(), until: now(), keys: None },
         Event::Heard { call: 1 },
         Event::Unblocked {},
         Event::RegenerationIntended { key_type: PRIMARY },

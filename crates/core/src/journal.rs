@@ -345,9 +345,9 @@ impl Journal {
                     self.forget_gate();
                 }
             }
-            Event::WatchAsked { from, until } => {
+            Event::WatchAsked { from, until, keys } => {
                 self.watches.retain(|watch| at < watch.until);
-                self.watches.push(Watch { from: *from, until: *until });
+                self.watches.push(Watch { from: *from, until: *until, keys: *keys });
             }
             Event::Heard { call } => self.heard = self.heard.max(*call),
             Event::Unblocked {} => self.unblock(),

@@ -197,6 +197,10 @@ pub(crate) fn says_nothing(host: &str, status: u16) -> String {
             this network, or set verify = \"control-plane\"";
         429 => "{host} answered 429: too many calls; the next run tries again";
         500.. => "{host} answered {status}: the service is failing; the next run tries again";
-        _ => "{host} answered {status}, which says nothing about the key";
+        404 => "{host} answered 404 without the x-ms-error-code Warning.User.NotExisted by which Azure SignalR Service says it, \
+            so something else answered, and nothing is known about the key; see what is between here and the service (a front \
+            door, a proxy, a private DNS zone)";
+        _ => "{host} answered {status}, which says nothing about the key; see what is between here and the service (a front \
+            door, a proxy, a private DNS zone)";
     })
 }

@@ -49,7 +49,7 @@ words! {
         Self::Sighted {} => "every consumer can be checked again";
         Self::RotationRequested { compromised: false, .. } => "rotation requested";
         Self::RotationRequested { compromised: true, .. } => "keys reported as compromised; rotation requested";
-        Self::WatchAsked { from, until } => "keys are checked every few seconds from {} until {}",
+        Self::WatchAsked { from, until, .. } => "keys are checked every few seconds from {} until {}",
             readable(*from), readable(*until);
         Self::Heard { .. } => "another run asked for a check: every consumer holds a valid key";
         Self::Unblocked {} => "recorded failures cleared by hand";

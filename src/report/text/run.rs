@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use rekey_core::intent::Known;
 use rekey_core::journal::{AfterGate, Event, Pause, WATCHES, Watch};
-use rekey_core::model::{ConsumerId, KeyType};
+use rekey_core::model::{ConsumerId, KeyType, PerKey};
 use rekey_core::plan::{
     Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Gated, Heeded, Holding, Part,
     Standing, Step, Unknown, Unseen, WaitFor, WavesDiffer,
@@ -92,6 +92,8 @@ words! {
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
         Self::Gate(Gated::Wave(number)) => "wave {number} is restarting, and is checked then (gate_after, settle_within)";
         Self::Gate(Gated::Repaired) => "those who were repaired are restarting, and are checked then (gate_after, settle_within)";
+        Self::Announced(key_type) => "the announced regeneration of the {key_type} key has come: nobody is moved to a key that others \
+            are about to regenerate";
         Self::BetweenWaves(number) => "the pause before wave {number} (pause_between_waves)";
         Self::Window => "the next window opens, in which apps that work may be moved (windows, or REKEY_WINDOWS)";
         Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes, or REKEY_FREEZES)";
@@ -308,10 +310,11 @@ pub(crate) fn once_approved(forecast: &Forecast) -> Vec<String> {
 
 /// When and why keys are watched.
 pub(crate) fn watch(watch: &Watch) -> String {
-    let why = if Announced::is_behind(watch) {
-        "a regeneration is announced"
-    } else {
-        "a notice says that a key was regenerated, which Azure did not show yet"
+    let why = match watch.keys {
+        Some(PerKey { primary: true, secondary: false }) => "a regeneration of the Primary key is announced",
+        Some(PerKey { primary: false, secondary: true }) => "a regeneration of the Secondary key is announced",
+        _ if Announced::is_behind(watch) => "a regeneration is announced",
+        _ => "a notice says that a key was regenerated, which Azure did not show yet",
     };
     let (from, until) = (readable(watch.from), readable(watch.until));
     format!("keys are watched closely from {from} until {until}: {why}")

@@ -167,7 +167,7 @@ impl Condition {
             Self::News => !matches!(event, Event::AppsMissing { missing } if *missing == journal.missing),
             Self::AppsInSight => are_in_sight(journal, event),
             Self::InOrder => match event {
-                Event::WatchAsked { from, until } => from <= until,
+                Event::WatchAsked { from, until, .. } => from <= until,
                 Event::Paused { until, .. } | Event::Approved { until, .. } => at < *until,
                 _ => true,
             },

@@ -69,7 +69,13 @@ pub enum Event {
     },
     /// The keys are to be looked at every few seconds for a while: their regeneration is announced, or said to have happened
     /// and not to be seen yet.
-    WatchAsked { from: DateTime<Utc>, until: DateTime<Utc> },
+    WatchAsked {
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        /// The keys whose regeneration is announced, if one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<PerKey<bool>>,
+    },
     /// The run at work has checked after this call of another, and after all before it; everybody holds a valid key.
     Heard {
         /// The last of them.
@@ -454,6 +460,9 @@ impl InFlight {
 pub struct Watch {
     pub from: DateTime<Utc>,
     pub until: DateTime<Utc>,
+    /// The keys whose regeneration is announced, if one is, and the release that recorded it knew of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<PerKey<bool>>,
 }
 
 /// Regenerations in a row that came to nothing.

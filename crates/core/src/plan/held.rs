@@ -135,13 +135,14 @@ impl View<'_> {
         if waits { None } else { self.policy.calendar().opens(paused) }
     }
 
-    /// Whether whoever waits is cut off before: the keys are compromised, or a regeneration is announced for a time before that.
+    /// Whether whoever waits is cut off before: the keys are compromised, or a regeneration of a key that
+    /// they hold is announced for a time before that.
     fn is_urgent(&self, begins: Option<DateTime<Utc>>) -> bool {
         let mut held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
-        held.any(|key_type| self.is_compromised(key_type))
-            || announced::ahead(self.journal, self.now)
-                .into_iter()
-                .any(|at| begins.is_none_or(|begins| at <= begins))
+        held.any(|key_type| {
+            let mut announced = announced::ahead(self.journal, key_type, self.now).into_iter();
+            self.is_compromised(key_type) || announced.any(|at| begins.is_none_or(|begins| at <= begins))
+        })
     }
 
     /// Whoever approved a rotation approved its end as well.

@@ -79,10 +79,13 @@ impl View<'_> {
     }
 
     /// Whether the consumers of a key are to come home to the other, which we made after it. While a regeneration is announced
-    /// they stay where they are, and so they do where a notice has moved them away: nothing tells for how long the key that it
-    /// meant is in danger. The next rotation brings them home.
+    /// the key that it does not mean is home to all. Where it means both they stay where they are, and so they do where a notice
+    /// has moved them away: nothing tells for how long the key that it meant is in danger. The next rotation brings them home.
     fn comes_home(&self, key_type: KeyType) -> bool {
         let (left, home) = (&self.keys[key_type], key_type.other());
+        if let Some((announced, _)) = announced::alone(self.journal, self.now) {
+            return announced == key_type && self.is_fresh(home, left.created);
+        }
         let near = |at: DateTime<Utc>| left.created < at + delta(self.policy.rotate_every);
         let noticed = self.journal.noticed().filter(|at| self.journal.compromised() != Some(*at));
         self.policy.home == Some(home)

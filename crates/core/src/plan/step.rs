@@ -158,6 +158,8 @@ pub enum WaitFor {
     Freeze,
     /// That it is asked how these are: apps take their time to restart.
     Gate(Gated),
+    /// That the regeneration of this key which others have announced has come: nobody is moved to it before.
+    Announced(KeyType),
     /// The end of the pause before the wave of this number.
     BetweenWaves(u32),
     /// The end of a pause, or a person who ends it.

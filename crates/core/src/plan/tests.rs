@@ -1,5 +1,6 @@
 //! Each rule of the decision by a story of its own; and in `properties` all of them, in arbitrary worlds.
 
+mod announced;
 mod external;
 mod held;
 mod home;
@@ -21,6 +22,11 @@ use crate::model::{AppId, ConsumerId, Fingerprint, Key, OperationUrl, Section};
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+}
+
+/// A regeneration of both keys, announced for a time.
+fn both(at: DateTime<Utc>) -> Deadline {
+    Deadline { at, keys: PerKey { primary: true, secondary: true } }
 }
 
 fn policy() -> Policy {

@@ -142,11 +142,13 @@ impl View<'_> {
         step(consumers, Part::Wave { number, waits: true })
     }
 
-    /// Until when it rests after a wave before another; not at all, if a regeneration is announced for a time before that.
+    /// Until when it rests after a wave before another; not at all, if a regeneration of the key that is
+    /// left is announced for a time before that.
     fn pause_after(&self, wave: &Wave, next: u32) -> Option<DateTime<Utc>> {
         let Gate::Passed { at } = &wave.gate else { return None };
         let until = *at + delta(self.policy.pause_between_waves);
-        let announced = announced::ahead(self.journal, self.now).into_iter().any(|at| at <= until);
+        let announced =
+            announced::ahead(self.journal, wave.to.other(), self.now).into_iter().any(|at| at <= until);
         (wave.number != next && self.now < until && !announced).then_some(until)
     }
 

@@ -72,7 +72,7 @@ fn approved(key: &str, until: i64) -> Event {
 }
 
 fn watch(from: i64, until: i64) -> Event {
-    Event::WatchAsked { from: at(from), until: at(until) }
+    Event::WatchAsked { from: at(from), until: at(until), keys: None }
 }
 
 fn accepted(operation: Option<OperationUrl>, promised: Option<&str>) -> Event {

@@ -98,8 +98,10 @@ fn a_pause_holds_neither_compromised_keys_nor_what_is_announced_for_a_time_withi
         matches!(story.look(&snapshot(at(7300), "p", "s", &[P])), Decision::Do(Step::Regenerate(SECONDARY)))
     };
     let announced = |deadline: i64| {
-        let Announced::Watched(watch) = Announced::of(at(deadline), at(20)) else { panic!("not ahead") };
-        vec![Event::WatchAsked { from: watch.from, until: watch.until }]
+        let Announced::Watched(watch) = Announced::of(both(at(deadline)), at(20)) else {
+            panic!("not ahead")
+        };
+        vec![Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys }]
     };
     assert!(!begun(vec![]));
     assert!(begun(vec![Event::RotationRequested { compromised: true, noticed: true }]));
@@ -184,10 +186,10 @@ fn neither_repairs_nor_compromised_keys_nor_announced_ones_wait_for_an_approval(
         assert!(story.clone().look(&stale).repairs());
         matches!(story.look(&snapshot(at(7300), "p", "s", &[P])), Decision::Do(Step::Regenerate(SECONDARY)))
     };
-    let Announced::Watched(watch) = Announced::of(at(90_000), at(20)) else { panic!("not ahead") };
+    let Announced::Watched(watch) = Announced::of(both(at(90_000)), at(20)) else { panic!("not ahead") };
     assert!(!begun(vec![]));
     assert!(begun(vec![Event::RotationRequested { compromised: true, noticed: true }]));
-    assert!(begun(vec![Event::WatchAsked { from: watch.from, until: watch.until }]));
+    assert!(begun(vec![Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys }]));
 }
 
 /// What the journal tells of an approval without a check is what a check would.

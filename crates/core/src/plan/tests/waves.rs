@@ -159,8 +159,8 @@ fn no_pause_is_kept_that_would_end_after_an_announced_regeneration() {
     let mut story = about_to_move();
     moves(&mut story, 7301, &[P, P, P]);
     story.event(at(7365), Event::GatePassed { number: 1 });
-    let Announced::Watched(watch) = Announced::of(at(7900), at(0)) else { panic!("not ahead") };
-    story.event(at(7366), Event::WatchAsked { from: watch.from, until: watch.until });
+    let Announced::Watched(watch) = Announced::of(both(at(7900)), at(0)) else { panic!("not ahead") };
+    story.event(at(7366), Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys });
     assert_eq!(moves(&mut story, 7367, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::intent::{Cause, RotationRequest};
 use crate::journal::InFlight;
 use crate::policy::ApprovalPolicy;
 
@@ -63,6 +64,11 @@ pub(super) enum Move {
     Resume,
     /// A person approves the rotation that waits for him, if one does.
     Approve,
+    /// It is announced that somebody will regenerate a key; who holds it is to be moved away.
+    Announce {
+        key_type: KeyType,
+        ahead: i64,
+    },
 }
 
 /// Where in a regeneration the process is killed.
@@ -478,6 +484,9 @@ impl World {
             let comes_home = self.policy.home == Some(to) && held.iter().all(|held| *held <= key);
             let excused = back || comes_home || self.is_urgent();
             assert!(repair || approved || excused, "moved without an approval: {self:#?}");
+            let flees = self.apps[index].keys.iter().any(|key| self.compromised.contains(key));
+            let leaps = self.announced() == Some(to) && !flees && !back;
+            assert!(repair || !leaps, "moved to a key that others are about to regenerate: {self:#?}");
             // To repair it, what is invalid is replaced and what is valid stays.
             let listed = PerKey::from_fn(|key_type| self.listed(key_type));
             let stays = |held: &u64| repair && listed.iter().any(|(_, key)| key == held);
@@ -521,7 +530,23 @@ impl World {
     /// Whether an app holds a key that was there when the keys were reported as compromised.
     fn is_urgent(&self) -> bool {
         let held = self.apps.iter().filter(|app| !app.deleted).flat_map(|app| &app.keys);
-        held.into_iter().any(|key| self.compromised.contains(key))
+        let listed = PerKey::from_fn(|key_type| self.listed(key_type));
+        let announced =
+            |key: &u64| listed.iter().any(|(key_type, one)| one == key && self.is_announced(key_type));
+        // What is known of others is what they have said.
+        let said = (0..self.externals.len()).filter_map(|n| self.journal.report(&external(n)));
+        let of = |key_type| fingerprint(&listed[key_type].to_string());
+        let mut others = said.flat_map(|report| {
+            KeyType::ALL.into_iter().filter(|key_type| of(*key_type) == report.fingerprint)
+        });
+        held.into_iter().any(|key| self.compromised.contains(key) || announced(key))
+            || others.any(|key_type| self.is_announced(key_type))
+    }
+
+    /// Whether a regeneration of a key is announced that may still come.
+    fn is_announced(&self, key_type: KeyType) -> bool {
+        let mut open = self.journal.watches().iter().filter(|watch| self.now < watch.until);
+        open.any(|watch| watch.keys.is_some_and(|keys| keys[key_type]))
     }
 
     fn regenerate(&mut self, key_type: KeyType, kill: Kill) -> bool {
@@ -583,6 +608,7 @@ impl World {
                 self.record(Event::Resumed { by: "somebody".into() });
             }
             Move::Approve => self.approve(),
+            Move::Announce { key_type, ahead } => self.announce(key_type, ahead),
             Move::Request { compromised } => {
                 if self.journal.keys().is_some() {
                     if compromised {
@@ -595,6 +621,25 @@ impl World {
                 }
             }
         }
+    }
+
+    fn announce(&mut self, key_type: KeyType, ahead: i64) {
+        let keys = PerKey::from_fn(|one| one == key_type);
+        let deadline = Deadline { at: self.now + TimeDelta::seconds(ahead), keys };
+        let (seen, now) = (self.look(), self.now);
+        let rotation = RotationRequest { cause: Cause::Announced { keys }, since: None };
+        let open = Open { rotation: Some(rotation), deadlines: &[deadline].into(), ..Open::nothing() };
+        let assessed = assess(seen, &self.journal, open, &self.policy, now).unwrap();
+        assessed.news.into_iter().for_each(|event| self.record(event));
+    }
+
+    /// The key whose regeneration is announced, and that of the other is not, if it may come within a grace.
+    fn announced(&self) -> Option<KeyType> {
+        let alone = |key_type: &KeyType| self.is_announced(*key_type) && !self.is_announced(key_type.other());
+        let soon = self.now + delta(self.policy.grace);
+        let last =
+            self.journal.watches().iter().filter(|watch| watch.keys.is_some()).map(|watch| watch.until).max();
+        KeyType::ALL.into_iter().find(alone).filter(|_| last.is_some_and(|last| last <= soon))
     }
 
     /// A colleague gives an app a key. Giving it one that is being replaced is his own doing. The one assumption that

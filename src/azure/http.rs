@@ -122,7 +122,12 @@ pub(crate) async fn ask_health(http: &Http, url: &Url) -> Result<(), String> {
     let answer =
         answer.map_err(|error| cause::because(words::NO_HEALTH_ANSWER, Some(&error.without_url())))?;
     let status = answer.status();
-    if status.is_success() { Ok(()) } else { Err(words::health_status(status.as_u16())) }
+    match status.as_u16() {
+        _ if status.is_success() => Ok(()),
+        number @ 300..=399 => Err(words::health_redirects(number)),
+        number @ (401 | 403) => Err(words::health_refused(number)),
+        number => Err(words::health_status(number)),
+    }
 }
 
 /// A URL that is asked how an app is, as people are told of it: a query may be a secret.

@@ -16,8 +16,8 @@ use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Gate, Held, Journal, KeyRecord, Origin, Watch, Wave};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
-    self, Awaited, Consumer, Decision, Due, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step,
-    Unknown, Unseen, WaitFor,
+    self, Awaited, Consumer, Decision, Due, Forecast, Foreseen, Holding, SettingFault, Snapshot, Standing,
+    Step, Unknown, Unseen, WaitFor,
 };
 
 /// An answer: what there is to say of each service.
@@ -93,7 +93,13 @@ impl<More: Default> Service<More> {
         match found {
             Ok(preview) => {
                 let Preview { snapshot, decision, journal, .. } = preview;
-                Self::seen(instance, snapshot, journal, preview.trouble(), decision, more(instance, preview))
+                let (trouble, more) = (preview.trouble(), more(instance, preview));
+                let mut seen = Self::seen(instance, snapshot, journal, trouble, decision, more);
+                // The step is decided, and the last run did not do it.
+                if let Some(Standing::HeldBack { .. }) = preview.standing {
+                    seen.next.held_by = Some(HeldBy { r#type: "health", ..HeldBy::default() });
+                }
+                seen
             }
             Err(error) => Self::unseen(instance, Some(error.clone()), More::default()),
         }

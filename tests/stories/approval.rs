@@ -140,6 +140,22 @@ async fn an_approval_of_too_long_ago_is_told_and_one_that_began_nothing_ends() {
     assert!(reports.iter().all(ended) && asked(&reports).key == due.key, "{reports:#?}");
 }
 
+/// Anybody who may publish can send them, as often as he likes.
+#[tokio::test]
+async fn an_approval_that_the_journal_answers_reads_no_app() {
+    let story = story().await;
+    asked(&story.watch(HOUR).await);
+    let read = || story.requests("WebApps_ListApplicationSettings");
+    let before = read();
+    for (id, key) in [("1", "made up"), ("2", "another")] {
+        let strange = Key::new(key).fingerprint();
+        let told = deliver(&story, &[event(&story, id, &strange, story.clock.now())]).await;
+        assert!(told.logs.iter().any(|line| line.contains("not known to have had such a key")), "{told:?}");
+        assert_eq!(told.failure, None, "{told:?}");
+    }
+    assert_eq!(read(), before);
+}
+
 #[tokio::test]
 async fn a_forced_regeneration_while_an_approval_is_waited_for_is_repaired_at_once() {
     let story = story().await;

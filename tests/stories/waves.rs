@@ -15,6 +15,7 @@ use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{BlockedBy, Decision, WaitFor};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::report::{Ending, RunReport};
+use signalr_rekey::store::Lease;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -349,4 +350,40 @@ async fn after_compromised_keys_a_gate_that_fails_is_told_and_rolls_nobody_back(
         regenerated + 2,
         "both keys that were compromised are dead"
     );
+}
+
+/// A gate waits for minutes, and the lease is free meanwhile: whoever reports compromised keys, or pauses, is not kept waiting, and
+/// nobody is moved back to such a key.
+#[tokio::test]
+async fn a_report_of_compromised_keys_comes_in_while_a_gate_waits() {
+    let mut story = in_waves().await;
+    let sim = Arc::clone(&story.sim);
+    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
+    ask(&mut story, "chat-web/staging", url);
+    while writes(&story, SLOTS).is_empty() {
+        story.tick().await;
+        story.clock.advance(MINUTE);
+    }
+    let report = async {
+        loop {
+            let (store, clock) = (story.store.clone(), story.clock.clone());
+            if story.journal().await.wave().is_none_or(|wave| wave.gate != Gate::Open) {
+                return false;
+            }
+            let id = &story.config.instances[0].id;
+            if let Ok(mut lease) = Lease::acquire(store, clock, id, "OnKeyNotice").await {
+                let is_open = lease.journal().wave().is_some_and(|wave| wave.gate == Gate::Open);
+                lease.record(Event::RotationRequested { compromised: true, noticed: true }).unwrap();
+                lease.release().await.unwrap();
+                return is_open;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (reports, reported) = tokio::join!(story.run(Intent::operator(false), DAY), report);
+    assert!(reported, "the gate was decided before anybody could say anything: {reports:#?}");
+    let back = |event: &Event| matches!(event, Event::GateFailed { then: AfterGate::RollBack, .. });
+    let journal = story.journal().await;
+    assert_eq!(count(&journal, back), 0, "{reports:#?}");
+    assert_eq!(story.refused(), 0);
 }

@@ -22,6 +22,8 @@ sentences! {
     // How an app is.
     NO_HEALTH_ANSWER = "no answer";
     health_status(status) = "it answered {status}";
+    health_redirects(status) = "it answered {status}, and no redirect is followed";
+    health_refused(status) = "it answered {status}; it is asked without a token";
     unwell(app, url, why) = "{app} is not well: {url}: {why}";
     not_on_the_new_key(apps) = "not seen with the new key: {apps}";
     new_key_not_taken(detail) = "the service does not take the new key: {detail}";

@@ -265,58 +265,66 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     h a wave with a gate
     i a wave rolled back
     j a wave held back
-                             0123456789abcdefghij
-    adopted                  +aaaaaaaaaaaaaaaaaaa
-    keyChanged               b+++++++++cccc++++++
-    keyChanged, same         bdddddddddccccdddddd
-    recovered                beee+eeeeeeeeeeeeeee
-    consumersSeen            b+++++++++++++++++++
-    consumersBlurred         bffff+ffffffffffffff
-    consumersMissing, true   b+++++++g+++++++++++
-    consumersMissing, false  bggggggg+ggggggggggg
-    taken                    b+h+++++++++++hhh+++
-    left                     bi+iiiiiiiiiii+++iii
-    blinded                  b++++++j++++++++++++
-    sighted                  bkkkkkk+kkkkkkkkkkkk
-    rotationRequested        b+++++++++++++++++++
-    watchAsked               +++++++++l++++++++++
-    watchAsked, backwards    mmmmmmmmmmmmmmmmmmmm
-    heard                    b+++++++++++++++++++
-    unblocked                ++++++++++++++++++++
-    regenerationIntended     b+h+++++++nnnnhhh+++
-    regenerationAccepted     booooooooo+pppoooooo
-    operationLost            bqqqqqqqqqq+qqqqqqqq
-    regenerated              booooooooo++++oooooo
-    regenerated, same        boooooooooddddoooooo
-    regenerationFailed       booooooooo++++oooooo
-    verified                 b++r++++++nnnn++++++
-    verificationRefused      b++r++++++nnnn++++++
-    repointIntended          b+++++++++s+s+++++++
-    repointed                bttttttttttttt+ttttt
-    repointed, the other     bttttttttttttttttttt
-    reported                 ++++++++++++++++++++
-    reported, of no key      ++++++++++++++++++++
-    reported, of an app      uuuuuuuuuuuuuuuuuuuu
-    acknowledged             b+++++++++++++++++++
-    acknowledged, of no key  bvvvvvvvvvvvvvvvvvvv
-    acknowledged, of an app  buuuuuuuuuuuuuuuuuuu
-    readersAcknowledged      b+w+++++++++++www+++
-    readersAcknowledged, x   bvvvvvvvvvvvvvvvvvvv
-    readersAcknowledged, not bxxxxxxxxxxxxxxxxxxx
-    externalAwaited, false   byyyyyyyyyyyyyyy+yyy
-    externalAwaited          bz+zzzzzzzzzzz++yzzz
-    paused                   ++++++++++++++++++++
-    paused, over             mmmmmmmmmmmmmmmmmmmm
-    resumed                  ++++++++++++++++++++
-    approved                 b+++++++++++++++++++
-    approved, over           bmmmmmmmmmmmmmmmmmmm
-    approved, of no key      bvvvvvvvvvvvvvvvvvvv
-    waveIntended             b+++++++++s+s+++++A+
-    waveHeldBack             b++++++++++++++++++B
-    gatePassed               bCCCCCCCCCCCCCCCC+CC
-    gatePassed, another      bCCCCCCCCCCCCCCCCCCC
-    gateFailed               bCCCCCCCCCCCCCCCC+CC
-    gateFailed, another      bCCCCCCCCCCCCCCCCCCC
+    k a repair with a gate
+    l a repair that failed
+                             0123456789abcdefghijkl
+    adopted                  +aaaaaaaaaaaaaaaaaaaaa
+    keyChanged               b+++++++++cccc++++++++
+    keyChanged, same         bdddddddddccccdddddddd
+    recovered                beee+eeeeeeeeeeeeeeeee
+    consumersSeen            b+++++++++++++++++++++
+    consumersBlurred         bffff+ffffffffffffffff
+    consumersMissing, true   b+++++++g+++++++++++++
+    consumersMissing, false  bggggggg+ggggggggggggg
+    taken                    b+h+++++++++++hhh+++++
+    left                     bi+iiiiiiiiiii+++iiiii
+    blinded                  b++++++j++++++++++++++
+    sighted                  bkkkkkk+kkkkkkkkkkkkkk
+    rotationRequested        b+++++++++++++++++++++
+    watchAsked               +++++++++l++++++++++++
+    watchAsked, backwards    mmmmmmmmmmmmmmmmmmmmmm
+    heard                    b+++++++++++++++++++++
+    unblocked                ++++++++++++++++++++++
+    regenerationIntended     b+h+++++++nnnnhhh+++++
+    regenerationAccepted     booooooooo+pppoooooooo
+    operationLost            bqqqqqqqqqq+qqqqqqqqqq
+    regenerated              booooooooo++++oooooooo
+    regenerated, same        boooooooooddddoooooooo
+    regenerationFailed       booooooooo++++oooooooo
+    verified                 b++r++++++nnnn++++++++
+    verificationRefused      b++r++++++nnnn++++++++
+    repointIntended          b+++++++++s+s+++++++++
+    repointed                bttttttttttttt+ttttttt
+    repointed, the other     bttttttttttttttttttttt
+    reported                 ++++++++++++++++++++++
+    reported, of no key      ++++++++++++++++++++++
+    reported, of an app      uuuuuuuuuuuuuuuuuuuuuu
+    acknowledged             b+++++++++++++++++++++
+    acknowledged, of no key  bvvvvvvvvvvvvvvvvvvvvv
+    acknowledged, of an app  buuuuuuuuuuuuuuuuuuuuu
+    readersAcknowledged      b+w+++++++++++www+++++
+    readersAcknowledged, x   bvvvvvvvvvvvvvvvvvvvvv
+    readersAcknowledged, not bxxxxxxxxxxxxxxxxxxxxx
+    externalAwaited, false   byyyyyyyyyyyyyyy+yyyyy
+    externalAwaited          bz+zzzzzzzzzzz++yzzzzz
+    paused                   ++++++++++++++++++++++
+    paused, over             mmmmmmmmmmmmmmmmmmmmmm
+    resumed                  ++++++++++++++++++++++
+    approved                 b+++++++++++++++++++++
+    approved, over           bmmmmmmmmmmmmmmmmmmmmm
+    approved, of no key      bvvvvvvvvvvvvvvvvvvvvv
+    waveIntended             b+++++++++s+s+++++A+++
+    waveHeldBack             b++++++++++++++++++B++
+    gatePassed               bCCCCCCCCCCCCCCCC+CCCC
+    gatePassed, another      bCCCCCCCCCCCCCCCCCCCCC
+    gateFailed               bCCCCCCCCCCCCCCCC+CCCC
+    gateFailed, another      bCCCCCCCCCCCCCCCCCCCCC
+    repairIntended           b+++++++++++++++++++++
+    repairPassed             bDDDDDDDDDDDDDDDDDDD+D
+    repairFailed             bDDDDDDDDDDDDDDDDDDD+D
+    writtenBack              b+++++++++++++++++++++
+    writerNamed              b+++++++++++++++++++++
+    writerUnknown            b+++++++++++++++++++++
     a NeverSeen
     b Seen
     c NotBeingReplaced
@@ -346,6 +354,7 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     A NoGateFailed
     B NewsOfWave
     C GateOpen
+    D RepairOpen
     ");
 }
 

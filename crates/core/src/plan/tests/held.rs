@@ -192,6 +192,43 @@ fn neither_repairs_nor_compromised_keys_nor_announced_ones_wait_for_an_approval(
     assert!(begun(vec![Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys }]));
 }
 
+/// What the journal tells of an approval without a check is what a check would.
+#[test]
+fn what_the_journal_answers_of_an_approval_needs_no_check() {
+    let mut story = approving();
+    let seen = snapshot(at(0), "p", "s", &[P]);
+    story.look(&seen);
+    let one = |key: &str| Approving { key: fingerprint(key), by: "bob".into(), at: at(10) };
+    let answer =
+        |story: &Story, key: &str| heeded_by_record(&one(key), &story.journal, &story.policy, at(10));
+    assert_eq!(answer(&story, "p"), None, "it is waited for");
+    assert_eq!(answer(&story, "x"), Some(Heeded::Unknown));
+    let mut needless = story.clone();
+    needless.policy.approval = ApprovalPolicy::None;
+    assert_eq!(answer(&needless, "p"), Some(Heeded::NotAsked));
+    story.approve(5, &seen);
+    assert_eq!(answer(&story, "p"), Some(Heeded::Already { by: "ada".into(), at: at(5) }));
+    story.regenerate(at(7200), SECONDARY, "s2");
+    assert_eq!(answer(&story, "s"), Some(Heeded::Over));
+    let mut not_due = approving();
+    not_due.policy.first_rotation = FirstRotation::WhenDue;
+    not_due.look(&seen);
+    assert_eq!(answer(&not_due, "p"), Some(Heeded::NotAsked));
+}
+
+/// Who is asked late sees what it would do, as who was asked in time.
+#[test]
+fn a_late_approval_is_asked_for_with_what_it_would_do() {
+    let mut story = approving();
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    let late = snapshot(at(30 * DAY), "p", "s", &[P]);
+    assert!(matches!(story.look(&late), Decision::Blocked(BlockedBy::NotApproved(_))));
+    let due = late_approval(&story.journal, &story.policy, at(30 * DAY)).unwrap();
+    assert_eq!((due.key, late_approval(&story.journal, &story.policy, at(DAY))), (fingerprint("p"), None));
+    let foreseen = forecast(&late, &story.journal, &story.policy, at(30 * DAY), false);
+    assert!(!foreseen.restarts().is_empty() && !foreseen.is_idle(), "{foreseen:#?}");
+}
+
 /// What an event says is judged, and has one outcome of each sort.
 #[test]
 fn an_approval_of_an_event_is_recorded_once_or_told_to_be_of_no_use() {

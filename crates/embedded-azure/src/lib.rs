@@ -38,6 +38,7 @@ mod data_plane;
 pub mod event_grid;
 mod faults;
 pub mod functions_host;
+mod handovers;
 mod http;
 mod identity;
 mod ids;
@@ -84,6 +85,7 @@ pub use self::changes::{EditError, Unknown};
 pub use self::clock::{Clock, SystemClock, TokioClock, VirtualClock};
 pub use self::event_grid::EventGrid;
 pub use self::faults::{Fault, FaultKind};
+pub use self::handovers::{Handover, Standing};
 pub use self::ids::{
     AppId, ContainerId, ContainerKind, Key, KeyType, Pair, ServiceId, StaticSiteId, StoreId, VaultId,
 };

@@ -7,11 +7,36 @@
 use std::time::Duration;
 
 use rekey_core::policy::Policy;
-use signalr_rekey::demo::storm::{Bent, StormOptions, StormSummary, storm};
+use signalr_rekey::demo::storm::{Bent, Moves, StormOptions, StormSummary, storm};
 
 fn played(options: &StormOptions) -> StormSummary {
     let summary = storm(options, |_| {}).unwrap();
     println!("{summary}");
+    summary
+}
+
+fn holds(seed: u64, rotations: u64) -> StormSummary {
+    let summary = played(&StormOptions::new(seed, rotations));
+    assert_eq!(
+        summary.violations,
+        Vec::<String>::new(),
+        "to see it again: signalr-rekey demo --storm --seed {seed} --rotations {rotations}"
+    );
+    assert!(summary.rotations >= rotations && summary.kills > 0 && summary.refused > 0, "{summary}");
+    assert!(summary.judged > 100, "runs are compared with what is true: {summary}");
+    let held = [
+        "paused",
+        "app that does not come back",
+        "unblocked",
+        "approved",
+        "approved twice",
+        "approval expired",
+    ];
+    for held in held {
+        assert!(summary.faults.contains_key(held), "no rotation is held back so: {held}: {summary}");
+    }
+    let Moves { moved, moved_back, repaired } = summary.moves;
+    assert!(moved > 100 && moved_back > 0 && repaired > 0, "who was given a key is judged: {summary}");
     summary
 }
 

@@ -284,7 +284,9 @@ proptest! {
         let rotates = match &free {
             Decision::Do(Step::Repoint { repair, .. }) => !repair,
             Decision::Do(Step::Regenerate(_))
-            | Decision::Waiting { reason: WaitFor::Grace(_) | WaitFor::Readers { .. }, .. } => true,
+            | Decision::Waiting { reason: WaitFor::Grace(_) | WaitFor::Readers { .. } | WaitFor::BetweenWaves(_), .. } => {
+                true
+            }
             _ => false,
         };
         let holds = match &held {

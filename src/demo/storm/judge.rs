@@ -27,7 +27,7 @@ pub struct Moves {
 }
 
 /// What it knows so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Judge {
     calendars: BTreeMap<String, Calendar>,
     pauses: BTreeMap<String, Pause>,
@@ -47,7 +47,7 @@ struct Pause {
     until: DateTime<Utc>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Move {
     at: DateTime<Utc>,
     from: Key,
@@ -147,7 +147,7 @@ impl Judge {
         if back {
             self.counts.moved_back += 1;
         } else {
-            wrong.extend(self.too_soon(service, from, (began, *at)));
+            wrong.extend(self.too_soon(service, (from, to), (began, *at)));
             wrong.extend(self.before_others_came_back(handover, from, to));
         }
         self.moves.insert(id, Move { at: *at, from: from.clone(), to: to.clone(), back });
@@ -158,7 +158,7 @@ impl Judge {
     fn too_soon(
         &self,
         service: &str,
-        from: &Key,
+        (from, to): (&Key, &Key),
         (began, at): (DateTime<Utc>, DateTime<Utc>),
     ) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -173,8 +173,10 @@ impl Judge {
         if self.pauses.get(service).is_some_and(|pause| pause.from <= began && at < pause.until) {
             wrong.push("its rotations are paused".to_owned());
         }
-        let replaced = rekey_core::model::Key::new(from.expose()).fingerprint();
-        let approves = |(of, key): &(String, Fingerprint)| of == service && *key == replaced;
+        // Of two keys in use that are due the newer is replaced, and who holds the older is moved to that first.
+        let [replaced, kept] = [from, to].map(|key| rekey_core::model::Key::new(key.expose()).fingerprint());
+        let approves =
+            |(of, key): &(String, Fingerprint)| of == service && (*key == replaced || *key == kept);
         if service == NORTH && !self.approved.iter().any(approves) {
             wrong.push(format!("nobody has approved that {replaced} is replaced"));
         }
@@ -212,7 +214,7 @@ mod tests {
         "2026-01-03T10:00:00Z".parse().unwrap_or_default()
     }
 
-    fn judge() -> Judge {
+    fn fresh() -> Judge {
         Judge::new([EAST, NORTH, WEST].into_iter().map(str::to_owned), saturday())
     }
 
@@ -253,7 +255,7 @@ mod tests {
 
     #[test]
     fn who_is_moved_in_a_window_is_in_order() {
-        let mut judge = judge();
+        let mut judge = fresh();
         assert_eq!(
             hear(&mut judge, vec![moved(EAST, "web-sr-east", after(0))], vec![]),
             Vec::<String>::new()
@@ -265,17 +267,17 @@ mod tests {
     fn who_is_moved_outside_of_one_is_not() {
         // On Monday it is closed between 8 and 22 o'clock in Berlin.
         let (closed, closing) = (after(2 * 24 * 60), after(2 * 24 * 60 - 3 * 60 + 1));
-        let said = hear(&mut judge(), vec![moved(EAST, "web-sr-east", closed)], vec![]);
+        let said = hear(&mut fresh(), vec![moved(EAST, "web-sr-east", closed)], vec![]);
         assert!(said.len() == 1 && said[0].contains("no window is open"), "{said:?}");
         // What was begun before it closed is written to its end.
         let (began, handovers) = (closing - TimeDelta::minutes(2), vec![moved(EAST, "web-sr-east", closing)]);
         let evidence = Evidence { began, handovers, answers: vec![], disturbed: false };
-        assert_eq!(judge().hear(evidence), Vec::<String>::new());
+        assert_eq!(fresh().hear(evidence), Vec::<String>::new());
     }
 
     #[test]
     fn who_is_repaired_waits_for_nothing() {
-        let mut judge = judge();
+        let mut judge = fresh();
         judge.paused(NORTH, after(-60), after(60));
         for standing in [Standing::ForcedOut, Standing::Gone, Standing::Ends(Primary)] {
             let left = vec![(key("old"), standing)];
@@ -287,7 +289,7 @@ mod tests {
 
     #[test]
     fn who_is_moved_in_a_pause_is_not_in_order() {
-        let mut judge = judge();
+        let mut judge = fresh();
         judge.paused(EAST, after(-60), after(60));
         let said = hear(&mut judge, vec![moved(EAST, "web-sr-east", after(0))], vec![]);
         assert!(said.len() == 1 && said[0].contains("paused"), "{said:?}");
@@ -297,14 +299,18 @@ mod tests {
 
     #[test]
     fn nobody_is_moved_before_its_own_approval() {
-        let mut judge = judge();
+        let mut judge = fresh();
         let fingerprint = |name: &str| rekey_core::model::Key::new(name).fingerprint();
         judge.approved(NORTH, &fingerprint("another"));
         judge.approved(EAST, &fingerprint("old"));
         let said = hear(&mut judge, vec![moved(NORTH, "web-sr-north", after(0))], vec![]);
         assert!(said.len() == 1 && said[0].contains("nobody has approved"), "{said:?}");
-        judge.approved(NORTH, &fingerprint("old"));
-        assert_eq!(hear(&mut judge, vec![moved(NORTH, "by-store", after(1))], vec![]), Vec::<String>::new());
+        for approved in ["old", "new"] {
+            let mut judge = judge.clone();
+            judge.approved(NORTH, &fingerprint(approved));
+            let said = hear(&mut judge, vec![moved(NORTH, "by-store", after(1))], vec![]);
+            assert_eq!(said, Vec::<String>::new(), "the {approved} one");
+        }
     }
 
     #[test]
@@ -312,7 +318,7 @@ mod tests {
         let (slot, app) = ("web-sr-west/staging", "web-sr-west");
         let waves = |answers: Vec<Answer>| {
             let waves = vec![moved(WEST, slot, after(300)), moved(WEST, app, after(310))];
-            hear(&mut judge(), waves, answers)
+            hear(&mut fresh(), waves, answers)
         };
         for answers in [vec![], vec![well(slot, after(299))], vec![well(slot, after(311))]] {
             let said = waves(answers);
@@ -330,20 +336,20 @@ mod tests {
             ..moved(EAST, "web-sr-east", after(0))
         };
         for standing in [Standing::Gone, Standing::ForcedOut, Standing::Begins(Primary)] {
-            assert_eq!(hear(&mut judge(), vec![to(standing)], vec![]).len(), 1, "{standing:?}");
+            assert_eq!(hear(&mut fresh(), vec![to(standing)], vec![]).len(), 1, "{standing:?}");
         }
     }
 
     #[test]
     fn the_way_back_waits_for_nothing_and_leads_to_a_key_that_works() {
-        let mut judge = judge();
+        let mut judge = fresh();
         let forth = moved(EAST, "web-sr-east", after(0));
         // On Monday, when it is closed.
         let back = reversed(&forth, after(2 * 24 * 60));
         let dead = Handover { given: vec![(key("old"), Standing::Gone)], ..back.clone() };
         assert_eq!(hear(&mut judge, vec![forth.clone(), back], vec![]), Vec::<String>::new());
         assert_eq!(judge.counts, Moves { moved: 2, moved_back: 1, repaired: 0 });
-        assert_eq!(hear(&mut judge(), vec![forth.clone(), dead], vec![]).len(), 1);
+        assert_eq!(hear(&mut fresh(), vec![forth.clone(), dead], vec![]).len(), 1);
         // What was moved back, and is moved again, waits for a window like any other.
         let again = Handover { at: after(2 * 24 * 60 + 5), ..forth };
         assert_eq!(hear(&mut judge, vec![again], vec![]).len(), 1);
@@ -352,6 +358,6 @@ mod tests {
     #[test]
     fn what_another_person_wrote_is_not_judged() {
         let written = Handover { asked: false, ..moved(NORTH, "web-sr-north", after(0)) };
-        assert_eq!(hear(&mut judge(), vec![written], vec![]), Vec::<String>::new());
+        assert_eq!(hear(&mut fresh(), vec![written], vec![]), Vec::<String>::new());
     }
 }

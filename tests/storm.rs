@@ -40,27 +40,6 @@ fn holds(seed: u64, rotations: u64) -> StormSummary {
     summary
 }
 
-fn holds(seed: u64, rotations: u64) -> StormSummary {
-    let summary = played(&StormOptions::new(seed, rotations));
-    assert_eq!(
-        summary.violations,
-        Vec::<String>::new(),
-        "to see it again: signalr-rekey demo --storm --seed {seed} --rotations {rotations}"
-    );
-    assert!(summary.rotations >= rotations && summary.kills > 0 && summary.refused > 0, "{summary}");
-    assert!(summary.judged > 100, "runs are compared with what is true: {summary}");
-    for held in [
-        "paused",
-        "app that does not come back",
-        "unblocked",
-        "approved",
-        "approved twice",
-        "approval expired",
-    ] {
-        assert!(summary.faults.contains_key(held), "no rotation is held back so: {held}: {summary}");
-    }
-    summary
-}
 
 #[test]
 fn the_storm_of_seed_1() {

@@ -40,7 +40,6 @@ fn holds(seed: u64, rotations: u64) -> StormSummary {
     summary
 }
 
-
 #[test]
 fn the_storm_of_seed_1() {
     holds(1, 25);

@@ -12,6 +12,7 @@ use embedded_azure::{
 };
 use rekey_core::intent::Intent;
 use rekey_core::model::{KeyType, KeyValueId};
+use rekey_core::policy::FirstRotation;
 use signalr_rekey::config::KeyValueConfig;
 use signalr_rekey::report::RunReport;
 
@@ -270,8 +271,10 @@ async fn what_cannot_be_seen_or_written_of_a_key_value_blocks() {
 /// holds the other, and always did.
 #[tokio::test]
 async fn a_reader_that_may_have_a_valid_key_is_told_as_one() {
-    let story = story(HOUR).await;
+    let mut story = story(HOUR).await;
+    story.config.instances[0].policy.first_rotation = FirstRotation::WhenDue;
     story.sim.with(|state| state.lock_key_value("store", KEY, LABEL, true)).unwrap();
+    story.sim.fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::ServerError).times(1_000));
     story.tick().await;
     let other = in_the_store(&story).other();
     story.force("sr-demo", &[other]).unwrap();

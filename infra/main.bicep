@@ -34,6 +34,9 @@ param subnet string = ''
 @description('The resource ids of App Configuration stores with key-values that these apps refer to, or that rekey.toml names.')
 param appConfigurationStores string[] = []
 
+@description('Whether the app may read in the activity log who wrote to the apps, for name_writers in rekey.toml.')
+param nameWriters bool = false
+
 @description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: names and texts. They win over what is set here. For a secret, such as the URL of a webhook, the text of a Key Vault reference.')
 param settings { *: string } = {}
 
@@ -180,6 +183,7 @@ module access 'modules/access.bicep' = [for group in groups: {
     containerApps: containerApps
     staticWebApps: staticWebApps
     appConfigurationStores: appConfigurationStores
+    nameWriters: nameWriters
   }
 }]
 

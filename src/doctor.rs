@@ -37,7 +37,7 @@ use crate::config::{BlobAccess, Config, Environment, ServiceConfig, StateConfig}
 use crate::engine::Engine;
 use crate::report::cause;
 use crate::report::text::file_name;
-use collect::{Facts, InstanceFacts};
+use collect::{AppFacts, Facts, InstanceFacts};
 use rekey_core::model::{AppId, ConsumerId};
 
 /// How long all the reading may take. A hundred apps take well below a minute.
@@ -177,17 +177,28 @@ fn judge(
         findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
         findings.extend(waves::check(instance));
+        findings.extend(waves::for_a_person(instance, now));
         findings.extend(windows::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
         findings.extend(unconfigured_apps::strangers(instance));
     }
     for (id, app) in facts.configured() {
         findings.extend(permission::of_app(id, app, facts.resolving(id, app), caller));
+        findings.extend(naming(facts, id, app, caller));
         findings.extend(own(config, id));
     }
     findings.extend(facts.writes.iter().map(|right| permission::of_write(right, caller)));
     findings.extend(unconfigured_apps::unreadable(facts, caller));
     findings
+}
+
+/// Where it is to be named who writes an old string back.
+fn naming(facts: &Facts<'_>, id: &AppId, app: &AppFacts, caller: &Caller) -> Option<Finding> {
+    let names = |instance: &InstanceFacts<'_>| {
+        instance.config.policy.name_writers && instance.config.apps.iter().any(|one| one.id == *id)
+    };
+    let granted = app.permissions.as_ref().filter(|_| facts.instances.iter().any(names))?;
+    Some(permission::of_naming(&id.clone().into(), granted.as_ref().map(Vec::as_slice), caller))
 }
 
 fn own(config: &Config, app: &AppId) -> Option<Finding> {

@@ -20,11 +20,12 @@ mod status;
 mod steps;
 mod waits;
 mod watch;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tracing::Instrument;
@@ -250,6 +251,8 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// The time of the run ended.
     OutOfTime,
+    /// Our clock is not that of the storage, which is so far ahead of it: when a grace is over cannot be told.
+    Clock { ahead: TimeDelta },
     /// Single apps could not be written; the others were.
     Rewrites(Vec<RewriteError>),
 }
@@ -266,6 +269,7 @@ impl RunError {
             Self::Arm(error) => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
             Self::Store(error) => error.is_passing(),
             Self::OutOfTime => true,
+            Self::Clock { .. } => false,
             Self::Rewrites(errors) => errors.iter().any(RewriteError::is_passing),
         }
     }

@@ -20,7 +20,7 @@ use crate::report::{Ending, RunEvent, RunReport};
 use crate::schedule;
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, ServiceId};
-use rekey_core::plan::{self, BlockedBy, Decision, Part, Step, WaitFor};
+use rekey_core::plan::{self, BlockedBy, Decision, Gated, Part, Step, WaitFor};
 use rekey_core::time::delta;
 use timeline::Timeline;
 
@@ -415,7 +415,7 @@ impl Condition {
             Decision::Do(Step::Repoint { repair: true, .. }) => (State::Repairing, "CutOff"),
             Decision::Do(Step::Repoint { part: Part::Back(_), .. }) => (State::Rotating, "RollBack"),
             Decision::Do(Step::Repoint { .. }) => (State::Rotating, "Repoint"),
-            Decision::Do(Step::Gate(_)) => (State::Rotating, "Gate"),
+            Decision::Do(Step::Gate(gated)) => of_gate(*gated),
             Decision::Do(Step::Follow(_)) => (State::Rotating, "Regenerating"),
             Decision::Do(Step::Verify(_)) => (State::Rotating, "Verify"),
             Decision::Do(Step::Regenerate(_)) => (State::Rotating, "Regenerate"),
@@ -425,6 +425,13 @@ impl Condition {
             Decision::Settled { .. } => (State::Ready, "Settled"),
         };
         Self::new(state, reason, decision.in_words(), what_to_do(name, decision), now)
+    }
+}
+
+const fn of_gate(gated: Gated) -> (State, &'static str) {
+    match gated {
+        Gated::Wave(_) => (State::Rotating, "Gate"),
+        Gated::Repaired => (State::Repairing, "Gate"),
     }
 }
 
@@ -440,9 +447,10 @@ const fn of_wait(reason: &WaitFor) -> (State, &'static str) {
         WaitFor::Freeze => (State::Waiting, "Freeze"),
         WaitFor::Pause(_) => (State::Waiting, "Pause"),
         WaitFor::Approval { .. } => (State::Waiting, "Approval"),
-        WaitFor::Gate(_) => (State::Rotating, "Gate"),
+        WaitFor::Gate(gated) => of_gate(*gated),
         WaitFor::Home { held, .. } => of_wait(held),
         WaitFor::BetweenWaves(_) => (State::Rotating, "BetweenWaves"),
+        WaitFor::Announced(_) => (State::Waiting, "Announced"),
         WaitFor::Executions { .. } => (State::Rotating, "Executions"),
         WaitFor::External { .. } => (State::Waiting, "External"),
     }
@@ -475,7 +483,7 @@ fn what_to_do(name: &str, decision: &Decision) -> Option<String> {
             let first = who.first().map(|one| one.consumer.name()).unwrap_or_default();
             Some(words::acknowledge(name, first))
         }
-        Decision::Blocked(_) => Some(words::see_doctor(name)),
+        Decision::Blocked(_) => Some(words::SEE_DOCTOR.to_owned()),
         Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => None,
     }
 }

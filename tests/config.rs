@@ -176,6 +176,7 @@ gate_after = "90s"
 settle_within = "10m"
 on_unhealthy = "stop"
 home = "Primary"
+name_writers = true
 watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
@@ -210,6 +211,7 @@ verify = "data-plane"
         settle_within: Duration::from_secs(600),
         on_unhealthy: OnUnhealthy::Stop,
         home: Some(KeyType::Primary),
+        name_writers: true,
         waves: BTreeMap::new(),
         watched: BTreeSet::new(),
     };

@@ -6,6 +6,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::counting::Counting;
@@ -72,6 +73,52 @@ async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve_an
          passes in its grace"
     );
     assert!(polls >= 2 && rotation <= 12 + polls, "{rotation} and {polls} polls");
+}
+
+/// What a rotation asks of Azure Resource Manager, of the service and of an app's `health`. How often an operation is polled hangs
+/// on its time alone.
+async fn asked_in_a_rotation(gates: bool) -> [usize; 3] {
+    let mut story = Story::new().await;
+    let (url, asked) = common::health::health(|| true).await;
+    let instance = &mut story.config.instances[0];
+    instance.policy.grace = MINUTE;
+    if gates {
+        instance.policy.waves.clear();
+        let id = instance.consumers().find(|consumer| consumer.name() == "chat-web").unwrap();
+        instance.policy.watched.insert(id.clone());
+        instance.health.insert(id, url);
+    }
+    story.run(Intent::operator(false), DAY).await;
+    story.clock.advance(31 * DAY);
+    let count = || {
+        let requests = story.sim.requests();
+        let of = |begin: &[&str]| {
+            let fits = |name: &str| begin.iter().any(|begin| name.starts_with(begin));
+            requests.iter().filter(|one| fits(&one.operation)).count()
+        };
+        [of(&["SignalR_ListKeys", "WebApps_"]), of(&["DataPlane_"]), asked.load(Ordering::SeqCst)]
+    };
+    let before = count();
+    let reports = story.run(Intent::operator(false), DAY).await;
+    assert!(matches!(reports[0].ending, Ending::Decided(Decision::Settled { .. })), "{reports:#?}");
+    let after = count();
+    [0, 1, 2].map(|n| after[n] - before[n])
+}
+
+/// The default world has two waves, of which the second has an app with a `health`.
+#[tokio::test]
+async fn gates_ask_what_the_documents_say() {
+    let ([arm, probes, none], [arm_gated, probes_gated, health]) =
+        (asked_in_a_rotation(false).await, asked_in_a_rotation(true).await);
+    println!(
+        "two gates ask {} of ARM, {} of the service, {health} of a health",
+        arm_gated - arm,
+        probes_gated - probes
+    );
+    let (gates, apps) = (2, common::CONSUMERS.len());
+    assert!(arm_gated <= arm + gates * (1 + 2 * apps), "{arm} and {arm_gated}");
+    assert_eq!(probes_gated - probes, 1 + 3, "three where a health is asked");
+    assert_eq!((none, health), (0, 1 + 3), "before the wave, and at its gate");
 }
 
 /// What both rotations of two services of one app cost, and how often the app was written.

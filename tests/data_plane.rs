@@ -23,7 +23,8 @@ fn prober(gateway: &Url) -> DataPlane {
 
 #[tokio::test]
 async fn a_probe_is_signed_for_the_service_and_sent_to_the_gateway() {
-    let server = Server::play([Reply::json(404, "")]).await;
+    let server =
+        Server::play([Reply::with(404, &[("x-ms-error-code", "Warning.User.NotExisted")], "")]).await;
     let key = Key::new("a-key-that-is-no-base64");
     assert_eq!(ServiceType::SignalR.probe(&prober(&server.base), HOST, &key).await, Probe::Accepted);
     let [asked] = server.asked().try_into().unwrap();
@@ -45,11 +46,11 @@ async fn what_came_of_a_probe_is_told_in_a_sentence_without_the_key() {
         "WWW-Authenticate",
         "Bearer error=\"invalid_token\", error_description=\"The signature key was not found\"",
     )];
-    let server =
-        Server::play([Reply::with(401, &header, ""), Reply::json(403, ""), Reply::json(503, "")]).await;
+    let others = [403, 503, 404, 200].map(|status| Reply::json(status, ""));
+    let server = Server::play([Reply::with(401, &header, "")].into_iter().chain(others)).await;
     let (prober, key) = (prober(&server.base), Key::new("RECOGNISABLE"));
     let mut sentences = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..5 {
         sentences.push(match ServiceType::SignalR.probe(&prober, HOST, &key).await {
             Probe::Accepted => "accepted".to_owned(),
             Probe::Refused { detail } => format!("refused: {detail}"),
@@ -61,6 +62,8 @@ async fn what_came_of_a_probe_is_told_in_a_sentence_without_the_key() {
     refused: chat.service.signalr.net answered 401: Bearer error="invalid_token", error_description="The signature key was not found"
     unreachable: chat.service.signalr.net answered 403: its network rules keep this host out, so the key cannot be verified from here; allow this network, or set verify = "control-plane"
     unreachable: chat.service.signalr.net answered 503: the service is failing; the next run tries again
+    unreachable: chat.service.signalr.net answered 404 without the x-ms-error-code Warning.User.NotExisted by which Azure SignalR Service says it, so something else answered, and nothing is known about the key; see what is between here and the service (a front door, a proxy, a private DNS zone)
+    unreachable: chat.service.signalr.net answered 200, which says nothing about the key; see what is between here and the service (a front door, a proxy, a private DNS zone)
     "#);
 }
 

@@ -289,6 +289,54 @@ async fn a_pause_and_a_missing_approval_of_a_due_rotation_are_told() {
     assert_eq!(all_hold(&told.story), KeyType::Primary);
 }
 
+/// The log is late, so that who it was is told after the repair.
+#[tokio::test]
+async fn who_wrote_an_old_string_back_is_told() {
+    let mut told = Told::new().await;
+    told.story.config.instances[0].policy.name_writers = true;
+    told.rekey = told.story.rekey();
+    let setting = "Azure__SignalR__ConnectionString";
+    let old = told.story.sim.settings("chat-web").unwrap()[setting].clone();
+    told.watch(6 * HOUR).await;
+    told.hook.told.lock().unwrap().clear();
+    told.story.sim.edit_setting("chat-web", setting, Some(&old)).unwrap();
+    told.watch(HOUR).await;
+    assert_eq!(told.hook.kinds(), ["SignalRRekey.Repaired", "SignalRRekey.WriterNamed"]);
+    let (_, body) = told.hook.told.lock().unwrap()[1].clone();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let writers = body["writers"].as_array().unwrap();
+    assert!(writers.len() == 1 && writers[0]["by"] == "colleague@example.com", "{body}");
+    assert!(writers[0]["consumer"].as_str().unwrap().ends_with("/sites/chat-web"), "{body}");
+    assert_eq!(writers[0]["action"], "Microsoft.Web/sites/config/write", "{body}");
+    assert!(body["text"].as_str().unwrap().contains("colleague@example.com"), "{body}");
+    assert!(!body.to_string().contains(KEY_MARK), "{body}");
+}
+
+/// It is repaired, and does not come back.
+#[tokio::test]
+async fn an_app_that_does_not_come_back_after_a_repair_is_told() {
+    let mut told = Told::new().await;
+    told.watch(6 * HOUR).await;
+    told.hook.told.lock().unwrap().clear();
+    let (url, _) = common::health::health(|| false).await;
+    let instance = &mut told.story.config.instances[0];
+    let id = instance.consumers().find(|consumer| consumer.name() == "chat-web").unwrap();
+    instance.policy.watched.insert(id.clone());
+    instance.health.insert(id, url);
+    told.rekey = told.story.rekey();
+    let in_use = all_hold(&told.story);
+    told.story.force("sr-demo", &[in_use]).unwrap();
+    told.watch(HOUR).await;
+    let kinds = told.hook.kinds();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "SignalRRekey.Unhealthy").count(), 1, "{kinds:?}");
+    let told = told.hook.told();
+    let (_, text) = told.iter().find(|(kind, _)| kind == "SignalRRekey.Unhealthy").unwrap();
+    assert!(
+        text.contains("did not come back") && text.contains("chat-web") && text.contains("503"),
+        "{text}"
+    );
+}
+
 #[tokio::test]
 async fn a_webhook_that_is_down_for_a_while_is_told_again() {
     let told = Told::new().await;

@@ -29,6 +29,12 @@ param staticWebApps string[]
 @description('The resource ids of App Configuration stores; those in other groups are left alone.')
 param appConfigurationStores string[]
 
+@description('Whether the app may read who wrote to the apps, container apps and static web apps (name_writers).')
+param nameWriters bool
+
+// Azure shows of its activity log what may be read on the resource that an entry is of.
+var naming = nameWriters ? ['Microsoft.Insights/eventtypes/values/read'] : []
+
 // Ids compare without regard to case. Behind .../providers/Microsoft.Web/sites/ stands the app, or app/slots/slot.
 var here = toLower('${resourceGroup().id}/')
 var instanceNames = map(filter(instances, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
@@ -86,7 +92,7 @@ resource repointApps 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
     ]
     permissions: [
       {
-        actions: [
+        actions: concat([
           'Microsoft.Web/sites/config/list/Action'
           'Microsoft.Web/sites/config/Read'
           'Microsoft.Web/sites/config/Write'
@@ -94,7 +100,7 @@ resource repointApps 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
           'Microsoft.Web/sites/slots/config/Read'
           'Microsoft.Web/sites/slots/config/Write'
           'Microsoft.Authorization/permissions/read'
-        ]
+        ], naming)
       }
     ]
   }
@@ -135,7 +141,7 @@ resource repointContainerApps 'Microsoft.Authorization/roleDefinitions@2022-04-0
     ]
     permissions: [
       {
-        actions: [
+        actions: concat([
           'Microsoft.App/containerApps/read'
           'Microsoft.App/containerApps/write'
           'Microsoft.App/containerApps/listSecrets/action'
@@ -148,7 +154,7 @@ resource repointContainerApps 'Microsoft.Authorization/roleDefinitions@2022-04-0
           'Microsoft.App/jobs/executions/read'
           'Microsoft.App/managedEnvironments/join/action'
           'Microsoft.Authorization/permissions/read'
-        ]
+        ], naming)
       }
     ]
   }
@@ -166,7 +172,7 @@ resource repointStaticWebApps 'Microsoft.Authorization/roleDefinitions@2022-04-0
     ]
     permissions: [
       {
-        actions: [
+        actions: concat([
           'Microsoft.Web/staticSites/builds/read'
           'Microsoft.Web/staticSites/listappsettings/action'
           'Microsoft.Web/staticSites/listfunctionappsettings/action'
@@ -175,7 +181,7 @@ resource repointStaticWebApps 'Microsoft.Authorization/roleDefinitions@2022-04-0
           'Microsoft.Web/staticSites/config/write'
           'Microsoft.Web/staticSites/builds/config/write'
           'Microsoft.Authorization/permissions/read'
-        ]
+        ], naming)
       }
     ]
   }

@@ -36,7 +36,7 @@ pub use error::{ArmError, ArmErrorKind, Barrier};
 pub use gate::Urgency;
 pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
-pub(crate) use request::{Call, WAITS};
+pub(crate) use request::{CLIENT_REQUEST_PREFIX, Call, WAITS};
 pub(crate) use said::Linked;
 pub(in crate::azure) use said::tidy;
 

@@ -3,6 +3,10 @@
 //! Services are asked by [`KeyService::probe`](super::services::KeyService::probe), which knows of a call that needs a key;
 //! here it is signed and sent. One answer proves little, for a new key spreads through the service unevenly
 //! (azure-signalr#2197); asking several times in a row is the caller's business.
+//!
+//! A key counts as accepted by the one answer that only the service gives, and only to a caller with a good key. Whatever
+//! stands before the service and answers every call (a front door, a proxy, a gateway with the certificate of its host) has
+//! said nothing of the key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +14,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use url::Url;
@@ -34,6 +38,11 @@ pub struct DataPlane {
     gateway: Option<Url>,
     clock: Arc<dyn Clock>,
 }
+
+/// By which 404 says that the service knows of nobody by the name that is asked for. Microsoft's management SDK takes no 404
+/// without it for an answer (azure-signalr, `RestHubLifetimeManager.UserExistsAsync`, in letters of either case).
+const ERROR_CODE: &str = "x-ms-error-code";
+const NO_SUCH_USER: &str = "Warning.User.NotExisted";
 
 /// What a probe tells of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,14 +142,10 @@ fn audience(host: &str, path: &str) -> Option<Url> {
 }
 
 fn read(host: &str, status: u16, headers: &HeaderMap) -> Probe {
-    // A front door that asks to sign in, or that has never heard of the host, answers everything alike, and with a page.
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let is_page = kind.to_ascii_lowercase().starts_with("text/html");
+    let code = headers.get(ERROR_CODE).and_then(|code| code.to_str().ok());
+    let is_of_the_service = code.is_some_and(|code| code.eq_ignore_ascii_case(NO_SUCH_USER));
     match status {
-        200..300 | 404 if is_page => Probe::Unreachable { detail: words::says_nothing(host, status) },
-        // 404 says that there is no such user, which only a caller with a good key is told. No stranger on the way can
-        // have said it: the certificate is that of the host.
-        200..300 | 404 => Probe::Accepted,
+        404 if is_of_the_service => Probe::Accepted,
         401 => Probe::Refused { detail: refusal(host, headers) },
         _ => Probe::Unreachable { detail: words::says_nothing(host, status) },
     }
@@ -162,37 +167,37 @@ fn unreachable(host: &str, error: reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderName;
+
     use super::*;
 
-    #[test]
-    fn what_the_service_answers_tells_of_the_key() {
-        let probe = |status| match read("chat.service.signalr.net", status, &HeaderMap::new()) {
+    fn told(status: u16, code: Option<&'static str>) -> &'static str {
+        let code = code.map(|code| (HeaderName::from_static(ERROR_CODE), HeaderValue::from_static(code)));
+        match read("chat.service.signalr.net", status, &code.into_iter().collect()) {
             Probe::Accepted => "accepted",
             Probe::Refused { .. } => "refused",
             Probe::Unreachable { .. } => "unreachable",
-        };
-        for (status, wanted) in [
-            (200, "accepted"),
-            (204, "accepted"),
-            (404, "accepted"),
-            (401, "refused"),
-            (301, "unreachable"),
-            (400, "unreachable"),
-            (403, "unreachable"),
-            (429, "unreachable"),
-            (500, "unreachable"),
-            (503, "unreachable"),
-        ] {
-            assert_eq!(probe(status), wanted, "{status}");
         }
     }
 
     #[test]
-    fn a_page_says_nothing_of_the_key() {
-        for (status, kind) in [(200, "text/html"), (404, "Text/HTML; charset=utf-8")] {
-            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-            let probe = read("chat.service.signalr.net", status, &headers);
-            assert!(matches!(probe, Probe::Unreachable { .. }), "{status} {kind}");
+    fn what_the_service_answers_tells_of_the_key() {
+        for code in [NO_SUCH_USER, "warning.user.notexisted"] {
+            assert_eq!(told(404, Some(code)), "accepted");
+        }
+        for code in [None, Some(NO_SUCH_USER)] {
+            assert_eq!(told(401, code), "refused");
+        }
+    }
+
+    /// A front door that asks to sign in, a proxy that knows no such path: they answer every call alike, whatever the key.
+    #[test]
+    fn whatever_else_is_answered_says_nothing_of_the_key() {
+        for status in [200, 204, 301, 400, 403, 404, 429, 500, 503] {
+            assert_eq!(told(status, None), "unreachable", "{status}");
+        }
+        for (status, code) in [(200, NO_SUCH_USER), (404, "Warning.Group.NotExisted"), (404, "")] {
+            assert_eq!(told(status, Some(code)), "unreachable", "{status} {code}");
         }
     }
 

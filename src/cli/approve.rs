@@ -1,17 +1,20 @@
 //! `approve`: a person's word that the rotation which is due may begin. It belongs to that rotation alone, and is on record with
 //! who gave it, and when.
 
+use std::sync::Arc;
+
 use clap::Args;
 
-use super::acknowledge::{failed, record, who};
+use super::acknowledge::{failed, who};
 use super::instances::{PATIENCE, confirmed, one_on_record};
 use super::plan::{foresee, lines};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Environment;
-use crate::engine::{Preview, RunError};
+use crate::config::{Environment, ServiceConfig};
+use crate::engine::{Engine, Preview, RunError};
 use crate::report::text::{InWords, command as text, readable};
-use crate::store::StoreError;
+use crate::store::{Lease, StoreError};
 use crate::terminal::{self, Exit};
+use rekey_core::journal::{Approval, Event};
 use rekey_core::plan::{self, Asks, Assessment, Open};
 
 /// The arguments of `approve`.
@@ -69,7 +72,33 @@ async fn try_approve(args: &ApproveArgs, environment: &Environment) -> Result<Ex
         .for_each(|line| terminal::tell(&format!("    {line}")));
     confirmed(args.yes, text::APPROVE_QUESTION)?;
     let event = plan::approves(&due, by, false, policy, SystemClock.now());
-    record(&rekey, service, event, "approve").await.map_err(told)?;
+    if let Some(approval) = put_on_record(&rekey, service, event).await.map_err(told)? {
+        let (at, until) = (readable(approval.at), readable(approval.until));
+        terminal::complain(&text::approve_already(name, approval.by, at, until));
+        return Ok(Exit::Failed);
+    }
     terminal::say(&text::approved(name));
     Ok(Exit::Done)
+}
+
+/// Puts an approval on record; the one that somebody else has given meanwhile, if he was faster.
+async fn put_on_record(
+    rekey: &Engine,
+    service: &ServiceConfig,
+    event: Event,
+) -> Result<Option<Approval>, RunError> {
+    let holder = format!("approve/{}", uuid::Uuid::new_v4());
+    let store = Arc::clone(&rekey.store);
+    let mut lease = Lease::acquire(store, Arc::clone(&rekey.clock), &service.id, &holder).await?;
+    let (now, given) = (rekey.clock.now(), lease.journal().approved().cloned());
+    let is_same = |given: &Approval| match &event {
+        Event::Approved { fingerprint, .. } => given.fingerprint == *fingerprint && now < given.until,
+        _ => false,
+    };
+    let given = given.filter(is_same);
+    // What does not fit is not on record, and the lease is given back all the same.
+    let recorded = if given.is_none() { lease.record(event) } else { Ok(()) };
+    lease.release().await?;
+    recorded?;
+    Ok(given)
 }

@@ -235,8 +235,11 @@ impl HeldBy {
                 return Self::of(&Decision::Waiting { reason: (**held).clone(), until: *until });
             }
             Decision::Blocked(plan::BlockedBy::NeverOpens { opens }) => of("window", *opens),
-            Decision::Waiting { reason: WaitFor::Gate(_), until } => of("gate", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Gate(plan::Gated::Wave(_)), until } => {
+                of("gate", Some(*until))
+            }
             Decision::Waiting { reason: WaitFor::BetweenWaves(_), until } => of("betweenWaves", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Announced(_), until } => of("announced", Some(*until)),
             Decision::Blocked(
                 plan::BlockedBy::Unhealthy { .. } | plan::BlockedBy::UnhealthyBefore { .. },
             ) => of("health", None),

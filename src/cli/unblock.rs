@@ -1,10 +1,12 @@
 //! `unblock`: after a person has looked, lets what was refused or came to nothing be tried again at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::instances::{PATIENCE, confirmed, one_on_record};
+use crate::azure::http::{ask_health, shown};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
@@ -14,7 +16,8 @@ use crate::report::text::snapshot::warnings;
 use crate::report::text::{InWords, command as text, readable};
 use crate::store::{Draft, Lease, StoreError};
 use crate::terminal::{self, Exit};
-use rekey_core::journal::Event;
+use rekey_core::journal::{Event, Gate};
+use rekey_core::model::ConsumerId;
 use rekey_core::plan::Unknown;
 
 /// The arguments of `unblock`.
@@ -46,10 +49,27 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
     if found.is_empty() {
         return Ok(nothing_to_clear(instance, &preview));
     }
+    still_ill(&rekey, instance, &preview).await;
     confirmed(args.yes, text::UNBLOCK_QUESTION)?;
     clear(&rekey, instance).await.map_err(told)?;
     terminal::say(&cleared(found.len(), needs_nobody(&preview)));
     Ok(Exit::Done)
+}
+
+/// Warns of those who did not come back and do not answer well now either. It hinders nobody: who is ill for another reason is
+/// to be left behind at times.
+async fn still_ill(rekey: &Engine, instance: &ServiceConfig, preview: &Preview) {
+    let journal = &preview.journal;
+    let failed = journal.wave().filter(|wave| matches!(wave.gate, Gate::Failed { .. }));
+    let of_wave = failed.into_iter().flat_map(|wave| &wave.apps);
+    let repaired = journal.repair().filter(|repair| repair.failed.is_some());
+    let apps: BTreeSet<&ConsumerId> =
+        of_wave.chain(repaired.into_iter().flat_map(|repair| &repair.apps)).collect();
+    for (app, url) in apps.into_iter().filter_map(|app| Some((app, instance.health.get(app)?))) {
+        if let Err(why) = ask_health(&rekey.http, url).await {
+            terminal::complain(&text::unblock_still_ill(app.name(), shown(url), why));
+        }
+    }
 }
 
 fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::environment::Reader;
 use super::fault::{Origin, Report, Sourced};
-use super::values::{AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, spoken};
+use super::values::{AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, YesNo, spoken};
 use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window};
 use rekey_core::model::{KeyType, ServiceId};
 use rekey_core::plan;
@@ -107,6 +107,7 @@ policy_settings! {
     settle_within: Duration = Lasting("5m"), None;
     on_unhealthy: OnUnhealthy = OneOf(&ON_UNHEALTHY), None;
     home: Option<KeyType> = OneOf(&HOME), None;
+    name_writers: bool = YesNo, None;
 }
 
 /// When working apps may be moved.

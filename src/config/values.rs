@@ -250,6 +250,31 @@ impl Form for OrAll {
     }
 }
 
+/// Whether or not: `true` or `false`.
+pub(super) struct YesNo;
+
+impl Form for YesNo {
+    type Value = bool;
+
+    fn example(&self) -> &'static str {
+        "true"
+    }
+
+    fn parse(&self, text: &str) -> Result<bool, String> {
+        choice(text, &[("true", true), ("false", false)])
+    }
+
+    fn written(&self, value: bool) -> String {
+        value.to_string()
+    }
+
+    fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<bool>> {
+        let node = fields.get(name)?;
+        let flag = node.flag(report)?;
+        sourced(node, Ok(flag), report)
+    }
+}
+
 impl<T> Form for Several<T> {
     type Value = Vec<T>;
 

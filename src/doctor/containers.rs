@@ -42,6 +42,10 @@ fn of_one(
     findings.extend(
         granted.into_iter().flat_map(|granted| permission::of_consumer(consumer, granted, refused, caller)),
     );
+    let named = granted.filter(|_| instance.config.policy.name_writers);
+    findings.extend(
+        named.map(|granted| permission::of_naming(consumer, granted.as_ref().map(Vec::as_slice), caller)),
+    );
     findings
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::collect::{AppFacts, InstanceFacts, Resolving, Told, WriteRight};
 use super::finding::{Check, Finding, Severity};
 use super::fixes;
+use crate::azure::activity_log::LIST;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller, Operation, Permission};
 use crate::azure::consumers::app_service::Place;
 use crate::azure::consumers::{ConsumerKind, Place as AnyPlace};
@@ -36,6 +37,9 @@ const RESOLVE_WHY: &str =
     "which version of a secret the app was given cannot be read, and no key is regenerated until it can";
 const WRITE_WHY: &str =
     "the app cannot be given a new key, and stays cut off when its own is regenerated from outside";
+
+const NAMING_WHY: &str =
+    "who writes an old string back into it is not named (name_writers), and nothing else says why";
 
 const STORE_WHY: &str = "it cannot be given a new key, and whoever reads it stays cut off when the key is regenerated from outside";
 
@@ -238,6 +242,21 @@ pub(super) fn role_of_consumer(
     let mut forbidden = refused.iter().filter(|one| one.kind == ArmErrorKind::Forbidden);
     let (lacks, role) = (forbidden.find_map(|one| one.action)?, Role::of_consumer(consumer));
     fixes::role(caller, role.name, &role.with(lacks), &consumer.to_string())
+}
+
+/// Whether it can be read who wrote an old string back into a consumer. A read without the right is not refused: it is answered
+/// as if nobody had written anything.
+pub(super) fn of_naming(
+    consumer: &ConsumerId,
+    granted: Result<&[Permission], &ArmError>,
+    caller: &Caller,
+) -> Finding {
+    let role = match consumer {
+        ConsumerId::AppService(_) => Role::of_app(),
+        other => Role::of_consumer(other),
+    };
+    let scope = Scope { id: consumer.to_string(), role, granted, caller };
+    scope.judge(Need { operation: LIST, severity: Severity::Warning, why: NAMING_WHY }, Tried::Never)
 }
 
 /// A right to write that no read proves.

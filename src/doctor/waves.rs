@@ -1,6 +1,7 @@
 //! What would hold a wave back: consumers that can only be moved together, and are configured to be in different waves, for
 //! only Azure shows who reads what; and a `health` that does not answer with success.
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use url::Url;
 
@@ -11,9 +12,10 @@ use crate::azure::discovery::at_once;
 use crate::azure::http::{ask_health, shown};
 use crate::config::ServiceConfig;
 use crate::engine::Engine;
-use crate::report::text::InWords;
+use crate::report::text::{InWords, overview as words};
+use rekey_core::journal::Obstacle;
 use rekey_core::model::ConsumerId;
-use rekey_core::plan::{BlockedBy, WaveOrder};
+use rekey_core::plan::{self, BlockedBy, WaveOrder};
 
 pub(super) fn check(instance: &InstanceFacts<'_>) -> Vec<Finding> {
     let Some(Ok(seen)) = &instance.as_checked else { return Vec::new() };
@@ -24,6 +26,33 @@ pub(super) fn check(instance: &InstanceFacts<'_>) -> Vec<Finding> {
     let what = BlockedBy::WavesDiffer(differ).in_words();
     let why = "no app is moved to another key until then; who holds an invalid one is repaired all the same";
     vec![Finding::error(Check::Consumer, &instance.config.id, what, why).of(&instance.config.id)]
+}
+
+/// What a person has to look after, as the journal tells it: runs say it, and some stand still.
+pub(super) fn for_a_person(instance: &InstanceFacts<'_>, now: DateTime<Utc>) -> Vec<Finding> {
+    let Ok(journal) = &instance.journal else { return Vec::new() };
+    let (service, name) = (instance.config, instance.config.id.name());
+    let found =
+        |what: String, why: &str| Finding::error(Check::Consumer, &service.id, what, why).of(&service.id);
+    let mut findings = Vec::new();
+    for obstacle in journal.obstacles() {
+        match obstacle {
+            Obstacle::Gate { .. } => {
+                let why = format!("the rotation stands still. {}", words::unblock(name));
+                findings.push(found(obstacle.in_words(), &why));
+            }
+            Obstacle::Repair { .. } => {
+                let why = format!("it does not work, with a key that does. {}", words::unblock(name));
+                findings.push(found(obstacle.in_words(), &why));
+            }
+            Obstacle::Failures(_) | Obstacle::Refused { .. } | Obstacle::Operation { .. } => {}
+        }
+    }
+    if let Some(due) = plan::late_approval(journal, &service.policy, now) {
+        let why = format!("the rotation stands still. {}", words::approve(name));
+        findings.push(found(BlockedBy::NotApproved(due).in_words(), &why));
+    }
+    findings
 }
 
 /// Asks each `health` once, as it is asked before its wave is moved.

@@ -25,7 +25,7 @@ use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
 use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
 use rekey_core::model::KeyType;
-use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict, WaitFor};
+use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
 use rekey_core::time::delta;
 
 /// The longest wait for which a run keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -147,12 +147,19 @@ impl Run<'_> {
         self.journal = Some(draft.journal().clone());
         let mut check = match self.check(begin, draft.journal(), keys).await? {
             ControlFlow::Continue(check) => check,
-            ControlFlow::Break(ending) => return Ok(Next::End(ending)),
+            ControlFlow::Break(ending) => {
+                if let Ending::Decided(decision) = &ending {
+                    by_a_right_clock(draft.apart(), decision)?;
+                }
+                return Ok(Next::End(ending));
+            }
         };
         let assessment = self.assess(&check, draft.journal())?;
         // Whether or not the lease can be taken: who is cut off is known now.
         self.see(&check, &assessment.snapshot);
-        if assessment.news.is_empty() && !self.is_to_act(&assessment) {
+        by_a_right_clock(draft.apart(), &assessment.decision)?;
+        let is_done = assessment.news.is_empty() && !self.is_to_act(&assessment);
+        if is_done && !self.asks_who_wrote(draft.journal()) {
             self.judge(&assessment);
             return Ok(self.next(&assessment, assessment.decision.clone()));
         }
@@ -359,6 +366,9 @@ impl Run<'_> {
         assessment: Assessment,
     ) -> Result<Option<Next>, RunError> {
         let (acts, now) = (self.is_to_act(&assessment), self.now());
+        if !check.is_echoed() {
+            by_a_right_clock(lease.apart(), &assessment.decision)?;
+        }
         // Who called waits for it, so it comes before all that takes its time.
         if self.log.called().is_some() && check.is_echoed() && !assessment.decision.repairs() {
             return self.read_back(lease, check).await.map(|()| None);
@@ -389,7 +399,10 @@ impl Run<'_> {
                 lease.commit().await?;
                 self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|_| None)
             }
-            decision => Ok(Some(self.next(&assessment, decision))),
+            decision => {
+                self.name_writers(lease).await?;
+                Ok(Some(self.next(&assessment, decision)))
+            }
         }
     }
 
@@ -418,7 +431,7 @@ impl Run<'_> {
 
     /// Takes down what a person is asked to approve.
     fn foresee(&mut self, assessment: &Assessment, decision: &Decision) {
-        if matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. }) {
+        if decision.asks_for_approval() {
             let Assessment { snapshot, journal, .. } = assessment;
             let forecast = plan::forecast(snapshot, journal, &self.service.policy, self.now(), false);
             self.emit(RunEvent::Foreseen(Box::new(forecast)));
@@ -452,5 +465,14 @@ impl Run<'_> {
         let since = self.now() - delta(self.service.policy.min_rotation_interval);
         let lately = |record: &KeyRecord| record.origin == Origin::Ours && since < record.created;
         journal.keys().is_some_and(|keys| keys.iter().any(|(_, record)| lately(record)))
+    }
+}
+
+/// Whose clock is wrong repairs, for that waits for no time, and does nothing else: he would take a grace for over that has just
+/// begun, and say that nothing is due.
+fn by_a_right_clock(ahead: Option<TimeDelta>, decision: &Decision) -> Result<(), RunError> {
+    match ahead {
+        Some(ahead) if !decision.repairs() => Err(RunError::Clock { ahead }),
+        _ => Ok(()),
     }
 }

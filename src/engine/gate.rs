@@ -1,7 +1,7 @@
-//! How those are whom a wave moves: before it, and once they had time to restart.
+//! How those are whom a wave moves, before it and once they had time to restart; and those who were repaired.
 //!
 //! Start at [`Run::gate`]. What is asked: that each was read with the new key, that its `health` answers with success several
-//! times in a row, and that the service takes the key. `ARCHITECTURE.md` says why nothing else is.
+//! times in a row, and that the service takes the key; of who was repaired his `health` alone. `ARCHITECTURE.md` says why nothing else is.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,11 +15,12 @@ use super::run::{Run, Then};
 use crate::azure::data_plane::Probe;
 use crate::azure::http::{ask_health, shown};
 use crate::azure::services::KeyService;
+use crate::report::RunEvent;
 use crate::report::text::azure as words;
 use crate::store::Lease;
-use rekey_core::journal::{Event, Wave};
+use rekey_core::journal::{AfterGate, Event, Journal};
 use rekey_core::model::{ConsumerId, KeyType};
-use rekey_core::plan::{self, BlockedBy, Decision, Part, Step, WaitFor};
+use rekey_core::plan::{self, BlockedBy, Decision, Gated, Part, Step, WaitFor};
 use rekey_core::policy::Verify;
 use rekey_core::time::delta;
 
@@ -31,8 +32,9 @@ const IN_A_ROW: u32 = 3;
 const TRIES: u32 = 6;
 const APART: Duration = Duration::from_secs(2);
 
-/// How long after one time the next is.
-const AGAIN: TimeDelta = TimeDelta::seconds(10);
+/// How long after one time the next is. The lease is let go meanwhile, for a pause or a report of compromised keys that comes in;
+/// and what is asked next rests on another check.
+const AGAIN: TimeDelta = TimeDelta::seconds(20);
 
 /// How old what was read may be on which a gate rests.
 const READ_AGAIN: TimeDelta = TimeDelta::seconds(60);
@@ -66,12 +68,12 @@ impl Run<'_> {
         Ok(Some(Decision::Blocked(BlockedBy::UnhealthyBefore { wave: number, detail })))
     }
 
-    /// Asks how the wave is that was moved last, and takes down what came of it.
+    /// Asks how those are who were moved or repaired last, and takes down what came of it.
     pub(super) async fn gate(
         &mut self,
         lease: &mut Lease,
         check: &mut Check,
-        number: u32,
+        gated: Gated,
     ) -> Result<Then, RunError> {
         if check.is_echoed() {
             return self.read_back(lease, check).await.map(|()| Then::Assess);
@@ -80,46 +82,72 @@ impl Run<'_> {
         if check.refresh(self.reader(), self.service, READ_AGAIN).await? {
             return Ok(Then::Assess);
         }
-        let Some(wave) = lease.journal().wave().cloned() else { return Ok(Then::Assess) };
+        let journal = lease.journal();
+        let moved = match gated {
+            Gated::Wave(_) => journal.wave().map(|wave| wave.moved),
+            Gated::Repaired => journal.repair().map(|repair| repair.moved),
+        };
+        let Some(moved) = moved else { return Ok(Then::Assess) };
         let policy = &self.service.policy;
-        let until = wave.moved + delta(policy.gate_after) + delta(policy.settle_within);
-        let event = match self.how_it_is(&wave, check, lease).await {
-            None => Event::GatePassed { number },
-            Some(detail) if until <= self.now() => {
-                let then = plan::after_gate(&wave, lease.journal(), policy);
-                Event::GateFailed { number, detail, then }
+        let until = moved + delta(policy.gate_after) + delta(policy.settle_within);
+        let unwell = self.how_they_are(gated, check, journal).await;
+        if let Some(why) = unwell.clone().filter(|_| self.now() < until) {
+            self.emit_once(RunEvent::NotWellYet { why, until });
+            let next = (self.now() + AGAIN).min(until);
+            if next >= self.order.deadline {
+                return Err(RunError::OutOfTime);
             }
-            Some(_) => {
-                let next = (self.now() + AGAIN).min(until);
-                if next >= self.order.deadline {
-                    return Err(RunError::OutOfTime);
-                }
-                if self.waits(next) {
-                    return Ok(Then::Rest { until: next });
-                }
-                return Ok(Then::Leave(Decision::Waiting { reason: WaitFor::Gate(number), until }));
+            let until = if self.waits(next) { next } else { until };
+            return Ok(Then::Leave(Decision::Waiting { reason: WaitFor::Gate(gated), until }));
+        }
+        let journal = lease.journal();
+        let event = match (gated, unwell) {
+            (Gated::Wave(number), None) => Event::GatePassed { number },
+            (Gated::Wave(number), Some(detail)) => {
+                let then = journal.wave().map(|wave| plan::after_gate(wave, journal, policy));
+                Event::GateFailed { number, detail, then: then.unwrap_or(AfterGate::Report) }
             }
+            (Gated::Repaired, None) => Event::RepairPassed {},
+            (Gated::Repaired, Some(detail)) => Event::RepairFailed { detail },
         };
         self.record(lease, event)?;
         lease.commit().await?;
         Ok(Then::Assess)
     }
 
-    /// What is not well of a wave that was moved; nothing, if all of it is.
-    async fn how_it_is(&self, wave: &Wave, check: &Check, lease: &Lease) -> Option<String> {
-        let elsewhere = plan::not_seen_with(wave, &check.snapshot(self.service, lease.journal()));
-        if !elsewhere.is_empty() {
-            let names: Vec<String> = elsewhere.iter().map(ConsumerId::name).collect();
-            return Some(words::not_on_the_new_key(names.join(", ")));
+    /// What is not well of those who were moved or repaired; nothing, if all of it is.
+    async fn how_they_are(&self, gated: Gated, check: &Check, journal: &Journal) -> Option<String> {
+        match (gated, journal.wave(), journal.repair()) {
+            (Gated::Wave(_), Some(wave), _) => {
+                let elsewhere = plan::not_seen_with(wave, &check.snapshot(self.service, journal));
+                if !elsewhere.is_empty() {
+                    let names: Vec<String> = elsewhere.iter().map(ConsumerId::name).collect();
+                    return Some(words::not_on_the_new_key(names.join(", ")));
+                }
+                self.how_it_is(&wave.apps, Some((check, wave.to))).await
+            }
+            // Which of the keys each was given says who reads it; that it is a valid one has been seen by now.
+            (Gated::Repaired, _, Some(repair)) => self.how_it_is(&repair.apps, None).await,
+            _ => None,
         }
-        let watched = wave.apps.iter().any(|app| self.service.health.contains_key(app));
+    }
+
+    /// What is not well of these apps, or of the key that they were given, where it is asked about.
+    async fn how_it_is(&self, apps: &BTreeSet<ConsumerId>, key: Option<(&Check, KeyType)>) -> Option<String> {
+        let watched = apps.iter().any(|app| self.service.health.contains_key(app));
         let enough = if watched { IN_A_ROW } else { 1 };
         let (mut in_a_row, mut said) = (0, None);
         for tried in 0..TRIES {
             if tried > 0 {
                 self.engine.clock.sleep(APART).await;
             }
-            let (unwell, refused) = futures::join!(self.unwell(&wave.apps), self.refused(check, wave.to));
+            let refused = async {
+                match key {
+                    Some((check, key_type)) => self.refused(check, key_type).await,
+                    None => None,
+                }
+            };
+            let (unwell, refused) = futures::join!(self.unwell(apps), refused);
             match unwell.or(refused) {
                 Some(why) => (in_a_row, said) = (0, Some(why)),
                 None => in_a_row += 1,

@@ -48,6 +48,8 @@ pub(super) struct RunLog {
     foreseen: Option<Forecast>,
     /// How often Azure was asked about the regeneration under way.
     polls: usize,
+    /// Whether its log was asked who wrote an old string back.
+    writers_asked: bool,
     /// How often each place was written.
     writes: BTreeMap<Place, u32>,
 }
@@ -76,6 +78,7 @@ impl RunLog {
             approvals: intent.approvals.clone(),
             foreseen: None,
             polls: 0,
+            writers_asked: false,
             writes: BTreeMap::new(),
         }
     }
@@ -121,6 +124,7 @@ impl RunLog {
             }
             RunEvent::Foreseen(forecast) => self.foreseen = Some(*forecast),
             RunEvent::Polled => self.polls += 1,
+            RunEvent::WritersAsked => self.writers_asked = true,
             RunEvent::Written { place, given } => self.write(place, given),
             RunEvent::Gone(_)
             | RunEvent::ChangedSince { .. }
@@ -135,6 +139,7 @@ impl RunLog {
             | RunEvent::NotWritten { .. }
             | RunEvent::OperationLost(_)
             | RunEvent::StoodIn(_)
+            | RunEvent::NotWellYet { .. }
             | RunEvent::TimerSilent { .. } => {}
         }
     }
@@ -219,6 +224,10 @@ impl RunLog {
     /// Whether somebody is cut off, or may be.
     pub(super) fn is_in_need(&self) -> bool {
         self.alarmed || !self.cut_off.is_empty()
+    }
+
+    pub(super) const fn has_asked_who_wrote(&self) -> bool {
+        self.writers_asked
     }
 
     pub(super) const fn polls(&self) -> usize {

@@ -15,7 +15,7 @@ use crate::store::{Draft, Lease, Locker, StoreError};
 use rekey_core::intent::{Intent, Known, Source, is_alarming};
 use rekey_core::journal::{Event, Journal, Watch};
 use rekey_core::model::ConsumerId;
-use rekey_core::plan::Decision;
+use rekey_core::plan::{self, Approving, Decision};
 
 /// What is left of a run's time when it looks for the last time, so that it may begin to repair what it finds.
 pub(super) const RESERVE: TimeDelta = TimeDelta::seconds(5);
@@ -88,6 +88,17 @@ impl<'a> Run<'a> {
 
     /// Whether the keys, and the consumers that the intent names, show nothing that the journal does not explain.
     pub(super) async fn is_known(&mut self, check: &mut Check, journal: &Journal) -> Result<bool, RunError> {
+        let now = self.now();
+        let judged = |approving: &Approving| {
+            let heeded = plan::heeded_by_record(approving, journal, &self.service.policy, now)?;
+            Some((approving.key.clone(), heeded))
+        };
+        let approvals = self.log.approvals();
+        let heeded: Vec<_> = approvals.iter().filter_map(judged).collect();
+        // One that is to be judged needs a check of everything.
+        if heeded.len() < approvals.len() {
+            return Ok(false);
+        }
         let intent = self.intent();
         let apps = self
             .service
@@ -104,6 +115,7 @@ impl<'a> Run<'a> {
         if known {
             let claimed = self.log.claim().is_some();
             self.emit(RunEvent::Known(if claimed { Known::Puzzling } else { Known::Explained }));
+            heeded.into_iter().for_each(|(key, heeded)| self.emit(RunEvent::Heeded { key, heeded }));
         }
         Ok(known)
     }

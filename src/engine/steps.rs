@@ -95,7 +95,7 @@ impl Run<'_> {
         async {
             match step {
                 Step::Repoint { to, consumers, repair, part } => {
-                    if let Some(event) = plan::wave_begun(part, to, &consumers) {
+                    if let Some(event) = plan::begun((part, repair), to, &consumers, &self.service.policy) {
                         self.record(lease, event)?;
                     }
                     self.repoint(lease, check, to, &consumers, repair).await?;
@@ -103,7 +103,7 @@ impl Run<'_> {
                 Step::Follow(_) => return self.follow(lease, check).await,
                 Step::Verify(key_type) => self.verify(lease, check, key_type).await?,
                 Step::Regenerate(key_type) => self.regenerate(lease, check, key_type).await?,
-                Step::Gate(number) => return self.gate(lease, check, number).await,
+                Step::Gate(gated) => return self.gate(lease, check, gated).await,
             }
             Ok(Then::Assess)
         }

@@ -176,7 +176,7 @@ impl Run<'_> {
         let until = self.log.claim().map(|claim| claim.shows_until(now)).filter(|until| now < *until);
         let Some(until) = until else { return Ok(Next::End(ending)) };
         self.put_on_record(until).await?;
-        let changed = self.watch_closely(Watch { from: self.now(), until }).await?;
+        let changed = self.watch_closely(Watch { from: self.now(), until, keys: None }).await?;
         if !changed && self.now() < until {
             return Ok(Next::End(Ending::Awaited { until }));
         }
@@ -197,7 +197,7 @@ impl Run<'_> {
         };
         match draft.take(&self.order.holder).await {
             Ok(mut lease) => {
-                lease.record(Event::WatchAsked { from: now, until })?;
+                lease.record(Event::WatchAsked { from: now, until, keys: None })?;
                 Ok(lease.release().await?)
             }
             Err(StoreError::Changed | StoreError::Held { .. }) => Ok(()),
@@ -208,7 +208,7 @@ impl Run<'_> {
     /// Looks at the keys every few seconds, without the lease, until they are no longer those on record, or those that this run has seen, the time to watch or that of this run is over, or it is asked to stop. Whether there is
     /// something to do.
     pub(super) async fn watch_closely(&mut self, watch: Watch) -> Result<bool, RunError> {
-        let told = Watch { from: watch.from.max(self.now()), until: watch.until };
+        let told = Watch { from: watch.from.max(self.now()), until: watch.until, keys: watch.keys };
         let every = CLOSE.to_std().unwrap_or_default();
         self.emit_once(RunEvent::Watching { watch: told, every });
         let until = watch.until.min(self.order.deadline - RESERVE);

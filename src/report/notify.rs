@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,10 +28,11 @@ use url::Url;
 use crate::azure::http::Http;
 use crate::clock::{Clock, sleeper};
 use crate::config::NotifyConfig;
+use crate::report::text::InWords;
 use crate::report::text::run::once_approved;
 use crate::report::{Ending, RunReport, cause};
 use crate::store::Told;
-use rekey_core::journal::Event;
+use rekey_core::journal::{AfterGate, Event};
 use rekey_core::model::{ConsumerId, KeyType, ServiceId};
 use rekey_core::plan::{Awaited, BlockedBy, Decision, Due, WaitFor};
 
@@ -118,7 +119,8 @@ impl Notifier {
                 if !told {
                     lasting.insert(instance.clone(), (kind, now));
                 }
-                !told
+                // Who wrote something is told once, whatever goes on.
+                !told || announcement.is_some_and(|announcement| !announcement.writers.is_empty())
             }
             other => {
                 lasting.remove(instance);
@@ -209,6 +211,8 @@ pub struct Announcement {
     waiting_for: Vec<Value>,
     /// The rotation that a person is to approve, with what it would do.
     approval: Option<Value>,
+    /// Who wrote an old string back, into what and when.
+    writers: Vec<Value>,
 }
 
 /// The kinds of things that are told.
@@ -218,6 +222,10 @@ pub enum Kind {
     Repaired,
     /// A rotation is over: the key that was left is dead.
     Rotated,
+    /// Apps were repaired, or moved away from a compromised key, and did not come back.
+    Unhealthy,
+    /// Somebody wrote an old string back, and it is known by now who.
+    WriterNamed,
     /// A run failed; the next one carries on.
     Failed,
     /// Nothing goes on until a person does something.
@@ -238,6 +246,8 @@ impl Kind {
         match self {
             Self::Repaired => "SignalRRekey.Repaired",
             Self::Rotated => "SignalRRekey.Rotated",
+            Self::Unhealthy => "SignalRRekey.Unhealthy",
+            Self::WriterNamed => "SignalRRekey.WriterNamed",
             Self::Failed => "SignalRRekey.Failed",
             Self::Blocked => "SignalRRekey.Blocked",
             Self::DriftFound => "SignalRRekey.DriftFound",
@@ -252,6 +262,8 @@ impl Kind {
         let all = [
             Self::Repaired,
             Self::Rotated,
+            Self::Unhealthy,
+            Self::WriterNamed,
             Self::Failed,
             Self::Blocked,
             Self::DriftFound,
@@ -268,7 +280,7 @@ impl Kind {
             Self::Failed | Self::Blocked | Self::ChangeRequested | Self::ApprovalRequested | Self::Paused => {
                 true
             }
-            Self::Repaired | Self::Rotated | Self::DriftFound => false,
+            Self::Repaired | Self::Rotated | Self::DriftFound | Self::Unhealthy | Self::WriterNamed => false,
         }
     }
 }
@@ -280,7 +292,7 @@ pub fn announce(report: &RunReport) -> Option<Announcement> {
         _ => None,
     });
     Some(Announcement {
-        kind: kind(report)?,
+        kind: kind(report).or_else(|| (!writers(report).is_empty()).then_some(Kind::WriterNamed))?,
         instance: report.service.clone(),
         text: text(report),
         ending: report.ending.name(),
@@ -288,6 +300,7 @@ pub fn announce(report: &RunReport) -> Option<Announcement> {
         took_ms: report.took.as_millis(),
         waiting_for: waiting_for(report),
         approval: approval(report),
+        writers: writers(report),
     })
 }
 
@@ -295,10 +308,15 @@ pub fn announce(report: &RunReport) -> Option<Announcement> {
 fn text(report: &RunReport) -> String {
     let steps = report.foreseen.as_ref().filter(|_| asked(report).is_some()).map(once_approved);
     let steps = steps.filter(|steps| !steps.is_empty());
-    steps.map_or_else(
-        || report.summary(),
-        |steps| format!("{}. It would do: {}", report.summary(), steps.join("; ")),
-    )
+    let is_told = |event: &&Event| {
+        is_reported(event) || matches!(event, Event::WriterNamed { .. } | Event::WriterUnknown { .. })
+    };
+    let besides = report.recorded.iter().filter(is_told).map(InWords::in_words);
+    let mut text = std::iter::once(report.summary()).chain(besides).collect::<Vec<_>>().join("; ");
+    if let Some(steps) = steps {
+        let _ = write!(text, ". It would do: {}", steps.join("; "));
+    }
+    text
 }
 
 /// The rotation that a person is to approve.
@@ -342,6 +360,17 @@ fn waiting_for(report: &RunReport) -> Vec<Value> {
     decision.awaits().map(asked).collect()
 }
 
+/// Who wrote an old string back.
+fn writers(report: &RunReport) -> Vec<Value> {
+    let named = report.recorded.iter().filter_map(|event| match event {
+        Event::WriterNamed { consumer, by, written, action } => {
+            Some(json!({ "consumer": consumer.to_string(), "by": by, "at": written, "action": action }))
+        }
+        _ => None,
+    });
+    named.collect()
+}
+
 /// Whether a person has to hear that somebody is waited for: of what persons change always, and of machines, which change by
 /// themselves, while the key that they hold is in strange hands.
 fn is_to_be_told(decision: &Decision) -> bool {
@@ -351,11 +380,17 @@ fn is_to_be_told(decision: &Decision) -> bool {
     of_persons || compromised
 }
 
+/// Whether it tells that apps did not come back, and nothing follows from it.
+const fn is_reported(event: &Event) -> bool {
+    matches!(event, Event::RepairFailed { .. } | Event::GateFailed { then: AfterGate::Report, .. })
+}
+
 fn kind(report: &RunReport) -> Option<Kind> {
     let happened = |fits: fn(&Event) -> bool| report.recorded.iter().any(fits);
     match &report.ending {
         ending if ending.is_failure() && !matches!(ending, Ending::Decided(_)) => Some(Kind::Failed),
         Ending::Decided(Decision::Blocked(_)) | Ending::Postponed { .. } => Some(Kind::Blocked),
+        _ if happened(is_reported) => Some(Kind::Unhealthy),
         _ if happened(|event| matches!(event, Event::Repointed { repaired: true, .. })) => {
             Some(Kind::Repaired)
         }
@@ -366,7 +401,7 @@ fn kind(report: &RunReport) -> Option<Kind> {
         Ending::Decided(Decision::Waiting { reason: WaitFor::Approval { .. }, .. }) => {
             Some(Kind::ApprovalRequested)
         }
-        Ending::Decided(Decision::Waiting { reason: WaitFor::Pause(_), .. }) => Some(Kind::Paused),
+        Ending::Decided(Decision::Waiting { reason, .. }) if reason.is_for_pause() => Some(Kind::Paused),
         Ending::Decided(Decision::Settled { .. }) => {
             happened(|event| matches!(event, Event::Regenerated { .. })).then_some(Kind::Rotated)
         }
@@ -385,6 +420,7 @@ impl Announcement {
             "tookMs": u64::try_from(self.took_ms).unwrap_or(u64::MAX),
             "waitingFor": self.waiting_for,
             "approval": self.approval,
+            "writers": self.writers,
         })
     }
 }
@@ -397,7 +433,25 @@ impl fmt::Display for Announcement {
 
 #[cfg(test)]
 mod tests {
+    use rekey_core::journal::Pause;
+
     use super::*;
+
+    /// A pause holds the way home as it holds a rotation.
+    #[test]
+    fn a_way_home_that_is_paused_is_told() {
+        let at = DateTime::UNIX_EPOCH;
+        let pause = Pause { at, until: at, by: "ada".into(), why: "an audit".into() };
+        let home = |held| WaitFor::Home { home: KeyType::Primary, held: Box::new(held) };
+        let kind = |reason| {
+            let ending = Ending::Decided(Decision::Waiting { reason, until: at });
+            announce(&RunReport::that_ended(ServiceId::new("s", "g", "chat"), ending, vec![]))
+                .map(|told| told.kind)
+        };
+        assert_eq!(kind(WaitFor::Pause(pause.clone())), Some(Kind::Paused));
+        assert_eq!(kind(home(WaitFor::Pause(pause))), Some(Kind::Paused));
+        assert_eq!(kind(home(WaitFor::Window)), None);
+    }
 
     /// The example of the Standard Webhooks specification's reference libraries.
     #[test]

@@ -98,8 +98,17 @@ pub enum RunEvent {
     Called { call: u64 },
     /// What is wanted is on record, or need not be; but for a time that cannot be watched.
     Assessed { unwatched: Option<DateTime<Utc>> },
+    /// Those who were moved or repaired are not well yet.
+    NotWellYet {
+        /// What is not well, and what was said.
+        why: String,
+        /// How long they may take.
+        until: DateTime<Utc>,
+    },
     /// Azure was asked how the regeneration goes.
     Polled,
+    /// Azure's activity log was asked who wrote an old string back.
+    WritersAsked,
     /// A place that holds keys was written, or found to be as wanted.
     Written {
         place: Place,
@@ -130,6 +139,7 @@ impl RunEvent {
                     | Event::AppsSeen { .. }
                     | Event::RepointIntended { .. }
                     | Event::WaveIntended { .. }
+                    | Event::RepairIntended { .. }
                     | Event::Blinded {}
                     | Event::Recovered {}
                     | Event::OperationLost {}
@@ -150,6 +160,7 @@ impl RunEvent {
             | Self::NotWritten { .. }
             | Self::OperationLost(_)
             | Self::StoodIn(_)
+            | Self::NotWellYet { .. }
             | Self::TimerSilent { .. } => true,
             Self::Postponed { .. }
             | Self::Foreseen(_)
@@ -160,6 +171,7 @@ impl RunEvent {
             | Self::Called { .. }
             | Self::Assessed { .. }
             | Self::Polled
+            | Self::WritersAsked
             | Self::Written { .. } => false,
         }
     }
@@ -170,7 +182,10 @@ impl RunEvent {
             self,
             Self::Gone(_)
                 | Self::Unseen(_)
-                | Self::Recorded { event: Event::GateFailed { .. } | Event::WaveHeldBack { .. }, .. }
+                | Self::Recorded {
+                    event: Event::GateFailed { .. } | Event::RepairFailed { .. } | Event::WaveHeldBack { .. },
+                    ..
+                }
                 | Self::NotWritten { .. }
                 | Self::Covered(Covered::Asked { compromised: true, .. })
                 | Self::Heeded {
@@ -200,7 +215,9 @@ impl RunEvent {
                     | Event::Verified { .. }
                     | Event::Repointed { .. }
                     | Event::GatePassed { .. }
-                    | Event::GateFailed { .. },
+                    | Event::GateFailed { .. }
+                    | Event::RepairPassed {}
+                    | Event::RepairFailed { .. },
                 ..
             }
         )

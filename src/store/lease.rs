@@ -45,6 +45,14 @@ pub struct LeaseProof<'lease> {
     _lease: std::marker::PhantomData<&'lease Lease>,
 }
 
+/// How far the clocks of a worker and of the storage may be apart: an answer that takes its time, and the tolerance that is usual
+/// between two clocks. A grace is longer.
+const CLOCKS_AGREE: TimeDelta = TimeDelta::minutes(5);
+
+fn apart(ahead: TimeDelta) -> Option<TimeDelta> {
+    (ahead.abs() > CLOCKS_AGREE).then_some(ahead)
+}
+
 impl LeaseProof<'_> {
     /// Until when a request may be sent, by our clock: half of the lease. The other half is for what was sent in time
     /// to arrive, so that nothing of ours is under way any more when another worker may take over.
@@ -110,6 +118,11 @@ impl Draft {
     /// Whether it may have been written in this time before it was read.
     pub(crate) fn may_be_written_within(&self, time: TimeDelta) -> bool {
         self.read.0 - self.modified <= time + RESOLUTION
+    }
+
+    /// How far the storage's clock is ahead of ours, if one of them is wrong.
+    pub(crate) fn apart(&self) -> Option<TimeDelta> {
+        apart(self.read.0 - self.read.1)
     }
 
     /// What is remembered.
@@ -219,10 +232,17 @@ impl Lease {
         &self.document.journal
     }
 
-    /// Folds an event into the journal; [`Lease::commit`] writes it.
+    /// How far the storage's clock is ahead of ours, if one of them is wrong.
+    pub(crate) fn apart(&self) -> Option<TimeDelta> {
+        apart(self.ahead)
+    }
+
+    /// Folds an event into the journal; [`Lease::commit`] writes it. Where our clock is wrong it happened when the storage says:
+    /// a grace that begins at another worker's past would be over before it has begun.
     pub fn record(&mut self, event: Event) -> Result<(), StoreError> {
         tracing::debug!(event = event.in_words(), "recorded");
-        self.document.journal.apply(event, self.writer.clock.now())?;
+        let now = self.writer.clock.now() + self.apart().unwrap_or_default();
+        self.document.journal.apply(event, now)?;
         self.dirty = true;
         Ok(())
     }

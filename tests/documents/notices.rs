@@ -102,6 +102,8 @@ fn every_type_of_message_is_in_the_table() {
         Kind::Repaired,
         Kind::Rotated,
         Kind::DriftFound,
+        Kind::Unhealthy,
+        Kind::WriterNamed,
         Kind::Failed,
         Kind::Blocked,
         Kind::ChangeRequested,
@@ -113,6 +115,8 @@ fn every_type_of_message_is_in_the_table() {
             Kind::Repaired
             | Kind::Rotated
             | Kind::DriftFound
+            | Kind::Unhealthy
+            | Kind::WriterNamed
             | Kind::Failed
             | Kind::Blocked
             | Kind::ChangeRequested

@@ -9,8 +9,8 @@ use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Part, ReferenceFault, SettingFault, Step,
-    Unknown, Unseen, WaitFor, WavesDiffer, Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Gated, Part, ReferenceFault,
+    SettingFault, Step, Unknown, Unseen, WaitFor, WavesDiffer, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -88,8 +88,10 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
         WaitFor::Window,
         WaitFor::Freeze,
-        WaitFor::Gate(1),
+        WaitFor::Gate(Gated::Wave(1)),
+        WaitFor::Gate(Gated::Repaired),
         WaitFor::BetweenWaves(2),
+        WaitFor::Announced(PRIMARY),
         WaitFor::Pause(Pause { at: now(), until: now(), by: "ada".into(), why: "an audit".into() }),
         WaitFor::Approval { due: due(), expired: None },
         WaitFor::Approval { due: due(), expired: Some(now()) },
@@ -110,6 +112,7 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::Freeze
             | WaitFor::Gate(_)
             | WaitFor::BetweenWaves(_)
+            | WaitFor::Announced(_)
             | WaitFor::Pause(_)
             | WaitFor::Approval { .. }
             | WaitFor::Home { .. }
@@ -417,7 +420,10 @@ fn everything_that_was_tried_in_vain_is_explained() {
         vec![Event::WaveHeldBack { number: 1, detail: detail() }],
         Step::Repoint { to: key_type, consumers: vec![], repair: false, part },
     );
-    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back]].concat());
+    let repaired =
+        vec![Event::RepairIntended { apps: vec![app()] }, Event::RepairFailed { detail: detail() }];
+    let not_back = tried(repaired, Step::Gate(Gated::Repaired));
+    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back, not_back]].concat());
 }
 
 /// One of each event, and both sorts of those that have two.
@@ -443,7 +449,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::Sighted {},
         request(false),
         request(true),
-        Event::WatchAsked { from: now(), until: now() },
+        Event::WatchAsked { from: now(), until: now(), keys: None },
         Event::Heard { call: 1 },
         Event::Unblocked {},
         Event::RegenerationIntended { key_type: PRIMARY },
@@ -469,6 +475,17 @@ pub(super) fn events() -> Vec<Event> {
         gate_failed(AfterGate::RollBack),
         gate_failed(AfterGate::Stop),
         gate_failed(AfterGate::Report),
+        Event::RepairIntended { apps: vec![app()] },
+        Event::RepairPassed {},
+        Event::RepairFailed { detail: detail() },
+        Event::WrittenBack { consumers: [(app(), fingerprint())].into() },
+        Event::WriterNamed {
+            consumer: app(),
+            by: "ada@example.com".into(),
+            written: now(),
+            action: "Microsoft.Web/sites/config/write".into(),
+        },
+        Event::WriterUnknown { consumers: [app()].into(), detail: detail() },
         Event::Paused { until: now(), by: "ada".into(), why: "an audit".into() },
         Event::Resumed { by: "ada".into() },
         approved(false),
@@ -511,6 +528,12 @@ pub(super) fn events() -> Vec<Event> {
             | Event::WaveHeldBack { .. }
             | Event::GatePassed { .. }
             | Event::GateFailed { .. }
+            | Event::RepairIntended { .. }
+            | Event::RepairPassed {}
+            | Event::RepairFailed { .. }
+            | Event::WrittenBack { .. }
+            | Event::WriterNamed { .. }
+            | Event::WriterUnknown { .. }
             | Event::ExternalAwaited { .. } => {}
         }
     }

@@ -28,6 +28,8 @@ param staticWebApps = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-apps/providers/Microsoft.Web/staticSites/chat-pages'
 ]
 
+param nameWriters = true
+
 param subnet = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet/subnets/rekey'
 
 param appConfigurationStores = [

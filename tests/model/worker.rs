@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rekey_core::journal::{AfterGate, Event, Journal};
 use rekey_core::model::{KeyType, OperationUrl, PerKey};
-use rekey_core::plan::{self, Decision, Step};
+use rekey_core::plan::{self, Decision, Gated, Step};
 use rekey_core::policy::Policy;
 
 use super::Rules;
@@ -230,7 +230,8 @@ impl Pass<'_> {
                 Next::ListKeys { and_apps: false }
             }
             Decision::Do(Step::Repoint { to, consumers, repair, part }) => {
-                plan::wave_begun(part, to, &consumers).into_iter().for_each(|event| self.record(event));
+                let begun = plan::begun((part, repair), to, &consumers, &self.rules.policy);
+                begun.into_iter().for_each(|event| self.record(event));
                 self.record(Event::RepointIntended { key_type: to });
                 let apps = consumers.iter().map(index_of).collect();
                 let key = self.session.keys.unwrap().0[to];
@@ -238,7 +239,8 @@ impl Pass<'_> {
             }
             Decision::Do(Step::Follow(_)) => Next::Poll,
             Decision::Do(Step::Verify(key_type)) => Next::Probe(key_type),
-            Decision::Do(Step::Gate(number)) => {
+            Decision::Do(Step::Gate(Gated::Repaired)) => panic!("nobody has a health"),
+            Decision::Do(Step::Gate(Gated::Wave(number))) => {
                 let (detail, then) = (String::new(), AfterGate::RollBack);
                 let fails = self.rules.gate_fails && number == 1;
                 let failed = Event::GateFailed { number, detail, then };

@@ -24,6 +24,7 @@ mod values;
 mod vaults;
 mod waves;
 mod windows;
+mod writers;
 
 use common::{Story, all_hold, settled};
 use rekey_core::model::KeyType;

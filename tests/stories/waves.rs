@@ -284,21 +284,44 @@ async fn rotated_and_asked() -> (Story, Arc<AtomicBool>) {
     (story, well)
 }
 
-/// Which app is ill, and for what, says nothing about the key that it is given in the place of an invalid one.
-#[tokio::test]
-async fn an_app_that_is_not_well_is_repaired_at_once_and_is_not_moved_back() {
-    let (story, well) = rotated_and_asked().await;
-    well.store(false, Ordering::SeqCst);
+/// Repairs in the middle of the night, and what the app answers some minutes later.
+async fn repaired(well: bool) -> (Story, Vec<RunReport>) {
+    let (story, is_well) = rotated_and_asked().await;
+    is_well.store(well, Ordering::SeqCst);
     story.force("sr-demo", &[SECONDARY]).unwrap();
     story.clock.advance(2 * MINUTE);
+    let begun = story.clock.now();
     let reports = story.repair().await;
     assert!(reports.iter().all(|report| !report.ending.is_failure()), "{reports:#?}");
     assert_eq!(all_hold(&story), PRIMARY);
+    assert!(story.clock.now() - begun < TimeDelta::seconds(10), "it waits for nobody");
     let reports = story.watch(4 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(all_hold(&story), PRIMARY);
+    (story, reports)
+}
+
+/// Which app is ill, and for what, says nothing about the key that it is given in the place of an invalid one. That it does not
+/// come back is told.
+#[tokio::test]
+async fn an_app_that_is_not_well_is_repaired_at_once_and_told_and_is_not_moved_back() {
+    let (story, _) = repaired(false).await;
+    let journal = story.journal().await;
+    let failed = journal.repair().and_then(|repair| repair.failed.clone()).expect("it is on record");
+    assert!(failed.detail.contains("chat-web") && failed.detail.contains("503"), "{}", failed.detail);
+    assert_eq!(count(&journal, |event| matches!(event, Event::RepairFailed { .. })), 1);
     let gates = |event: &Event| matches!(event, Event::GateFailed { .. } | Event::WaveHeldBack { .. });
-    assert_eq!(count(&story.journal().await, gates), 0);
+    assert_eq!(count(&journal, gates), 0);
+    let told = story.told.lock().unwrap().join("\n");
+    assert!(told.contains("those who were repaired did not come back"), "{told}");
+}
+
+#[tokio::test]
+async fn an_app_that_comes_back_after_a_repair_is_on_record_as_well() {
+    let (story, _) = repaired(true).await;
+    let journal = story.journal().await;
+    assert!(journal.repair().is_none());
+    assert_eq!(count(&journal, |event| matches!(event, Event::RepairPassed {})), 1);
 }
 
 /// After compromised keys a gate tells what it finds, and nobody gets such a key back.

@@ -14,7 +14,7 @@ pub use delivery::{Caution, Configured, Delivery, Fault, Foreseen, Oddity, deliv
 
 use crate::journal::{Held, Journal, KeyRecord, Origin};
 use crate::model::{ConsumerId, Fingerprint, PerKey};
-use crate::plan::{Agreement, Approving, Holding, Snapshot, agreement};
+use crate::plan::{Agreement, Approving, Deadline, Holding, Snapshot, agreement};
 
 /// How long the event of a regeneration may take to reach us; most come within seconds, and those that were not taken at
 /// once again within minutes (docs: Event Grid message delivery and retry).
@@ -43,7 +43,7 @@ pub struct Intent {
     /// A rotation is asked for, whatever the age of the keys.
     pub rotation: Option<RotationRequest>,
     /// When keys are going to be regenerated, as far as that was announced.
-    pub deadlines: BTreeSet<DateTime<Utc>>,
+    pub deadlines: BTreeSet<Deadline>,
     /// The rotations that are said to be approved. They are put on record, and begun by the timer.
     pub approvals: BTreeSet<Approving>,
 }
@@ -150,9 +150,9 @@ impl Intent {
         Self { rotation: Some(RotationRequest { cause, since }), ..Self::of(Source::Notice) }
     }
 
-    /// A check of everything, by which a rotation that somebody approves is judged.
+    /// That somebody approves a rotation: where the journal alone does not answer it, it is judged by a check of everything.
     pub fn approval(approving: Approving) -> Self {
-        Self { approvals: BTreeSet::from([approving]), ..Self::check() }
+        Self { approvals: BTreeSet::from([approving]), ..Self::of(Source::Notice) }
     }
 
     /// Takes in what another notice wants of the same service.

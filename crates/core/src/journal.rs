@@ -17,7 +17,7 @@ use legal::conditions;
 use record::without_operation;
 pub use record::{
     AfterGate, Approval, Entry, Event, Failures, Gate, Held, HeldBack, InFlight, KeyRecord, Obstacle, Origin,
-    Pause, ReadersLeft, Refusal, Report, UNCHANGED, Watch, Wave,
+    Pause, ReadersLeft, Refusal, Repair, Report, UNCHANGED, Unwell, Watch, Wave,
 };
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
@@ -103,6 +103,9 @@ pub struct Journal {
     /// The wave that is not moved, for something of it was not well before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_back: Option<HeldBack>,
+    /// Those who were repaired last and are asked how they are, until they are well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repair: Option<Repair>,
     /// That rotations rest, and that one of them was approved. Releases of before they were known refuse a document that has
     /// either: they would rotate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,6 +226,11 @@ impl Journal {
         self.held_back.as_ref()
     }
 
+    /// Those who were repaired last and are asked how they are, until they are well.
+    pub fn repair(&self) -> Option<&Repair> {
+        self.repair.as_ref()
+    }
+
     /// That rotations rest now, by a person's word.
     pub fn paused(&self, now: DateTime<Utc>) -> Option<&Pause> {
         self.paused.as_ref().filter(|pause| now < pause.until)
@@ -253,7 +261,11 @@ impl Journal {
             }
             _ => None,
         });
-        failures.chain(refused).chain(asked).chain(gate).collect()
+        let repair = self.repair.iter().filter_map(|repair| {
+            let detail = &repair.failed.as_ref()?.detail;
+            Some(Obstacle::Repair { detail })
+        });
+        failures.chain(refused).chain(asked).chain(gate).chain(repair).collect()
     }
 
     /// The latest events, oldest first.
@@ -326,6 +338,9 @@ impl Journal {
                 {
                     wave.moved = at;
                 }
+                if let Event::Repointed { apps, repaired, .. } = event {
+                    self.repaired(apps, *repaired, at);
+                }
                 self.change(*key_type, |key| (key.held, key.awaited) = (Held::Now, None));
             }
             Event::Left { key_type } => {
@@ -342,9 +357,9 @@ impl Journal {
                     self.forget_gate();
                 }
             }
-            Event::WatchAsked { from, until } => {
+            Event::WatchAsked { from, until, keys } => {
                 self.watches.retain(|watch| at < watch.until);
-                self.watches.push(Watch { from: *from, until: *until });
+                self.watches.push(Watch { from: *from, until: *until, keys: *keys });
             }
             Event::Heard { call } => self.heard = self.heard.max(*call),
             Event::Unblocked {} => self.unblock(),
@@ -404,6 +419,20 @@ impl Journal {
                 let failed = Gate::Failed { at, detail: detail.clone(), then: *then };
                 self.wave.iter_mut().for_each(|wave| wave.gate = failed.clone());
             }
+            Event::RepairIntended { apps } => {
+                let mut repair = self.repair.take().filter(|repair| repair.failed.is_none());
+                let repair =
+                    repair.get_or_insert_with(|| Repair { apps: BTreeSet::new(), moved: at, failed: None });
+                repair.apps.extend(apps.iter().cloned());
+                self.repair = Some(Repair { moved: at, ..repair.clone() });
+            }
+            // The history tells who is to be named.
+            Event::WrittenBack { .. } | Event::WriterNamed { .. } | Event::WriterUnknown { .. } => {}
+            Event::RepairPassed {} => self.repair = None,
+            Event::RepairFailed { detail } => {
+                let failed = Some(Unwell { at, detail: detail.clone() });
+                self.repair.iter_mut().for_each(|repair| repair.failed.clone_from(&failed));
+            }
             Event::Paused { until, by, why } => {
                 let (by, why) = (by.clone(), why.clone());
                 self.paused = Some(Pause { at, until: *until, by, why });
@@ -414,6 +443,17 @@ impl Journal {
                 self.approved = Some(Approval { fingerprint, at, until: *until, by });
             }
         }
+    }
+
+    /// Who is repaired has his time from then on; who is moved after that has another gate.
+    fn repaired(&mut self, apps: &[ConsumerId], repaired: bool, at: DateTime<Utc>) {
+        let Some(repair) = &mut self.repair else { return };
+        if !repaired {
+            repair.apps.retain(|app| !apps.contains(app));
+        } else if repair.failed.is_none() && apps.iter().any(|app| repair.apps.contains(app)) {
+            repair.moved = at;
+        }
+        self.repair.take_if(|repair| repair.apps.is_empty());
     }
 
     /// Takes down what was said of a consumer, by itself or by a person.
@@ -452,6 +492,7 @@ impl Journal {
     fn forget_gate(&mut self) {
         self.held_back = None;
         self.wave.take_if(|wave| matches!(wave.gate, Gate::Failed { .. }));
+        self.repair.take_if(|repair| repair.failed.is_some());
     }
 
     fn unblock(&mut self) {
@@ -503,15 +544,13 @@ impl Journal {
         let executions = self.executions.values().flat_map(BTreeMap::values).copied();
         let waves = self.wave.iter().flat_map(|wave| [Some(wave.moved), wave.decided()]).flatten();
         let held_back = self.held_back.iter().map(|held_back| held_back.at);
+        let repair = self.repair.iter().flat_map(|repair| {
+            std::iter::once(repair.moved).chain(repair.failed.iter().map(|failed| failed.at))
+        });
         let paused = self.paused.iter().flat_map(|pause| [pause.at, pause.until]);
         let approved = self.approved.iter().flat_map(|approval| [approval.at, approval.until]);
-        let others = reports
-            .chain(executions)
-            .chain(readers)
-            .chain(waves)
-            .chain(held_back)
-            .chain(paused)
-            .chain(approved);
+        let others = reports.chain(executions).chain(readers).chain(waves).chain(held_back).chain(repair);
+        let others = others.chain(paused).chain(approved);
         of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history).chain(others)
     }
 

@@ -49,6 +49,8 @@ pub struct Policy {
     pub waves: BTreeMap<ConsumerId, u32>,
     /// The key on which a rotation ends; on either, if it is none.
     pub home: Option<KeyType>,
+    /// Whether Azure's activity log is asked who wrote an old string back.
+    pub name_writers: bool,
     /// The consumers that have a URL which tells how they are.
     pub watched: BTreeSet<ConsumerId>,
 }
@@ -97,6 +99,8 @@ impl Default for Policy {
             on_unhealthy: OnUnhealthy::RollBack,
             waves: BTreeMap::new(),
             home: None,
+            // It names persons.
+            name_writers: false,
             watched: BTreeSet::new(),
         }
     }

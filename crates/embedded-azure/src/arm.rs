@@ -1,5 +1,6 @@
 //! Azure Resource Manager: what every request passes before it reaches a resource provider, and the providers.
 
+pub(crate) mod activity_log;
 pub(crate) mod containers;
 pub(crate) mod directory;
 pub(crate) mod references;

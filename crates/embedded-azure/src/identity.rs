@@ -45,8 +45,9 @@ pub(crate) const OBJECT_ID: &str = "http://schemas.microsoft.com/identity/claims
 pub(crate) const TENANT_ID: &str = "http://schemas.microsoft.com/identity/claims/tenantid";
 const NAME_ID: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier";
 
-/// Who acts for people.
+/// Who acts for people, and as whom the activity log has him.
 const COLLEAGUE: &str = "00000000-0000-0000-0000-0000000000cc";
+pub(crate) const COLLEAGUE_NAME: &str = "colleague@example.com";
 
 /// The audiences of Azure Resource Manager in Azure's clouds; our own address is one too. Its name, `localhost`, is what
 /// the hosts of vaults end with, and so their audience.

@@ -35,6 +35,7 @@ mod clock;
 mod containers;
 mod control;
 mod data_plane;
+mod deeds;
 pub mod event_grid;
 mod faults;
 pub mod functions_host;

@@ -58,6 +58,8 @@ pub struct Options {
     /// Whether `listKeys` shows a new key only when it is in effect. The 202 of a regeneration already holds it
     /// (recorded); what `listKeys` shows meanwhile, no recording tells.
     pub list_keys_lags: bool,
+    /// How long after a request the activity log shows it (docs: Azure Monitor activity log, 3 to 20 minutes).
+    pub activity_log_delay: Duration,
     /// What `listKeys` answers of a service whose access keys are switched off: no document says, and no recording.
     pub keys_off: KeysOff,
     /// Under which URL clients see the embedded Azure, for the links in its answers. Without it `X-Forwarded-Proto` and
@@ -141,6 +143,7 @@ impl Default for Options {
             identity_header: None,
             buckets: false,
             key_prefix: String::new(),
+            activity_log_delay: Duration::from_secs(180),
             list_keys_lags: false,
             keys_off: KeysOff::default(),
             public_base: None,

@@ -1,9 +1,9 @@
 //! The one routing table: method and path to operation id and handler.
 //!
 //! Operation ids are those of the swagger (Microsoft.SignalRService 2024-03-01, Microsoft.Web 2023-12-01,
-//! Microsoft.App 2024-03-01, Microsoft.Resources 2022-12-01, Microsoft.Authorization 2022-04-01; Key Vault secrets 7.5, after
-//! `KeyVault_`; App Configuration 2023-11-01, after `AppConfiguration_`) where there
-//! is one. Paths match without regard to case, as ARM's do.
+//! Microsoft.App 2024-03-01, Microsoft.Resources 2022-12-01, Microsoft.Authorization 2022-04-01,
+//! Microsoft.Insights 2015-04-01; Key Vault secrets 7.5, after `KeyVault_`; App Configuration 2023-11-01, after
+//! `AppConfiguration_`) where there is one. Paths match without regard to case, as ARM's do.
 
 mod stores;
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 
-use crate::arm::{directory, references, signalr, web};
+use crate::arm::{activity_log, directory, references, signalr, web};
 use crate::call::{Answered, Call};
 use crate::key_vault::{Operation, secrets};
 use crate::state::State;
@@ -113,6 +113,12 @@ static ROUTES: &[Route] = &[
     arm(GET, "/subscriptions/{subscription}/providers/{provider}", "Providers_Get", directory::provider),
     arm(GET, "/subscriptions/{subscription}/resources", "Resources_List", directory::resources),
     arm(GET, group!("/resources"), "Resources_ListByResourceGroup", directory::resources),
+    arm(
+        GET,
+        "/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values",
+        "ActivityLogs_List",
+        activity_log::list,
+    ),
     // The swagger's one Permissions_ListForResource, by the kind of the resource.
     arm(
         GET,

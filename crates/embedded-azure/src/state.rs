@@ -6,7 +6,7 @@
 
 mod initial;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::clients::{Feels, Party};
 use crate::clock::delta;
 use crate::containers::writes::{SYNC_EVERY, Write};
 use crate::containers::{Container, Making};
+use crate::deeds::Entry;
 use crate::event_grid::Queue;
 use crate::faults::{FaultKind, Faults, Hooks};
 use crate::identity::Identity;
@@ -59,6 +60,8 @@ pub struct State {
     /// The events on their way to the subscription, if there is one.
     pub(crate) grid: Option<Queue>,
     pub(crate) event_ids: IdMaker,
+    /// What was done, for the activity log.
+    pub(crate) deeds: VecDeque<Entry>,
     pub(crate) identity: Identity,
     /// What the caller may not do.
     pub(crate) denials: Vec<Denial>,
@@ -171,6 +174,7 @@ impl State {
             empty_groups: BTreeSet::new(),
             grid,
             event_ids: IdMaker::of_events(options.seed),
+            deeds: VecDeque::new(),
             faults: Faults::default(),
             hooks: Hooks::default(),
             spoiled: None,

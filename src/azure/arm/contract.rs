@@ -37,6 +37,8 @@ pub enum AskedBy {
     /// The deployed handler: its runs check, regenerate, follow and repoint, and the timer's first asks what is granted. The
     /// roles in `infra/` allow exactly that.
     Handler,
+    /// The same, where it is to name who wrote an old string back: the roles in `infra/` allow it there alone.
+    NamingWriters,
     /// Commands that a person runs as himself, so the identity in `infra/` is not allowed it.
     Commands,
 }
@@ -82,6 +84,11 @@ impl Operation {
     /// The same one, of which the body or the answer holds secrets.
     pub(crate) const fn with_secrets(self) -> Self {
         Self { secrets: true, ..self }
+    }
+
+    /// The same one, for which the deployed handler asks where it is to name who wrote an old string back.
+    pub(crate) const fn naming_writers(self) -> Self {
+        Self { asked_by: AskedBy::NamingWriters, ..self }
     }
 
     /// The same one, for which the deployed handler asks as well.

@@ -57,7 +57,8 @@ const RESULT: Operation = Operation::read(
 .by_handler();
 
 /// `SignalR_CheckUserExistence` (data-plane swagger 20220601): the cheapest call that needs a key. `/api/health` ignores
-/// a wrong one (azure-signalr#1662). Hub and user are made up, and creating neither; a hub's name takes no hyphen.
+/// a wrong one (azure-signalr#1662). Hub and user are made up, and creating neither; a hub's name takes no hyphen. Nobody is
+/// connected as that user, which is the answer that is waited for.
 const PROBE: &str = "/api/hubs/signalr_rekey/users/signalr-rekey?api-version=2022-06-01";
 
 impl KeyService for ServiceType {

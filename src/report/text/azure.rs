@@ -5,6 +5,9 @@ use crate::report::cause::CAUSED_BY;
 use rekey_core::plan::ReferenceFault;
 
 sentences! {
+    NOT_IN_LOG = "Azure's activity log shows nobody. It leaves out what may not be read (Microsoft.Insights/eventtypes/values/read on \
+        the app), and keeps 90 days";
+    LOG_GOES_ON = "the first page of Azure's activity log shows nobody, and no other was read; see the log of the resource group";
     // What passes by itself ends with this.
     AS_THE_NEXT_RUN_DOES = "as the next run does";
 
@@ -192,6 +195,10 @@ pub(crate) fn says_nothing(host: &str, status: u16) -> String {
             this network, or set verify = \"control-plane\"";
         429 => "{host} answered 429: too many calls; the next run tries again";
         500.. => "{host} answered {status}: the service is failing; the next run tries again";
-        _ => "{host} answered {status}, which says nothing about the key";
+        404 => "{host} answered 404 without the x-ms-error-code Warning.User.NotExisted by which Azure SignalR Service says it, \
+            so something else answered, and nothing is known about the key; see what is between here and the service (a front \
+            door, a proxy, a private DNS zone)";
+        _ => "{host} answered {status}, which says nothing about the key; see what is between here and the service (a front \
+            door, a proxy, a private DNS zone)";
     })
 }

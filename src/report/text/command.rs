@@ -37,6 +37,8 @@ sentences! {
     unblock_to_be_cleared(obstacle) = "  recorded: {obstacle}";
     unblock_to_be_resolved(warning) = "  to be resolved, which this command cannot do: {warning}";
     unblock_passes(warning) = "  Azure was too busy, and the next run checks again: {warning}";
+    unblock_still_ill(app, url, why) = "warning: {app} is not well now either: {url}: {why}. If this is cleared, the rotation \
+        goes on, and the key that it had before is regenerated at the end";
     unblock_nothing_to_clear(name, next) = "nothing to clear: no failure of {name} is on record; {next}";
     UNBLOCK_AS_ABOVE = "the next run does what is said above";
     UNBLOCK_RESOLVE = "resolve what is said above";
@@ -101,7 +103,7 @@ sentences! {
         the first one";
     approve_says(by, key_type, key) = "  {by} approves the rotation that replaces the {key_type} key ({key})";
     APPROVE_QUESTION = "Is it approved?";
-    approved(name) = "{name}: recorded; the next run begins with it, inside a window";
+    approved(name) = "{name}: recorded; the next run begins with it, or once a pause is over and a window is open, where there is one";
 
     // `rotate`, and the forecast that `plan` shows too.
     rotate_no_journal() = "rotate needs the journal of the deployed app, and no storage is named: without it this run \

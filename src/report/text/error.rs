@@ -4,11 +4,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use rekey_core::journal::{Condition, Illegal};
 
 use super::azure::{BETWEEN, CHECK_THE_IDENTITY};
 use super::brief::called;
-use super::{InWords, brief, file_name, readable};
+use super::{InWords, brief, file_name, readable, rounded};
 use crate::azure::arm::{ArmError, ArmErrorKind, Barrier, Linked};
 use crate::azure::consumers::Place;
 use crate::azure::credentials::{CredentialError, HalfSet};
@@ -26,6 +27,8 @@ sentences! {
         what is wrong with the storage";
     lacks_on(action, scope) = "give the identity {action} on {scope}, which this is linked to; a new role assignment can take \
         hours to take effect";
+    clock_is_wrong(by, how) = "the clock of this machine is {by} {how} that of the storage, so nobody can tell when a grace period is \
+        over: invalid keys are replaced, and nothing else is done. Set the clock, and have it kept right (NTP)";
     WITHOUT_JOURNAL = "If apps are cut off, `signalr-rekey rotate --without-journal` repairs them meanwhile";
 }
 
@@ -262,9 +265,15 @@ impl fmt::Display for RunError {
             Self::Arm(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::OutOfTime => f.write_str("out of time"),
+            Self::Clock { ahead } => f.write_str(&wrong_clock(*ahead)),
             Self::Rewrites(errors) => f.write_str(&brief::faults(errors)),
         }
     }
+}
+
+fn wrong_clock(ahead: TimeDelta) -> String {
+    let by = rounded(ahead.abs().to_std().unwrap_or_default());
+    clock_is_wrong(by, if ahead < TimeDelta::zero() { "ahead of" } else { "behind" })
 }
 
 words! {
@@ -410,6 +419,7 @@ words! {
         Self::NoGateFailed => "a wave did not come back, and nobody has looked yet";
         Self::NewsOfWave => "it is known already that the wave is held back";
         Self::GateOpen => "no wave of this number waits for its gate";
+        Self::RepairOpen => "nobody who was repaired is to be asked how he is";
     }
 }
 

@@ -49,7 +49,7 @@ words! {
         Self::Sighted {} => "every consumer can be checked again";
         Self::RotationRequested { compromised: false, .. } => "rotation requested";
         Self::RotationRequested { compromised: true, .. } => "keys reported as compromised; rotation requested";
-        Self::WatchAsked { from, until } => "keys are checked every few seconds from {} until {}",
+        Self::WatchAsked { from, until, .. } => "keys are checked every few seconds from {} until {}",
             readable(*from), readable(*until);
         Self::Heard { .. } => "another run asked for a check: every consumer holds a valid key";
         Self::Unblocked {} => "recorded failures cleared by hand";
@@ -77,6 +77,14 @@ words! {
             "wave {number} did not come back with its new key, and keeps it (on_unhealthy): {detail}";
         Self::GateFailed { number, detail, then: AfterGate::Report } =>
             "wave {number} did not come back with its new key, and keeps it, for the key that it had is compromised: {detail}";
+        Self::RepairIntended { apps } => "asked afterwards how they are: {}", named(apps);
+        Self::RepairPassed {} => "those who were repaired are well again";
+        Self::RepairFailed { detail } => "those who were repaired did not come back, and keep their key, which is valid: {detail}";
+        Self::WrittenBack { consumers } => "somebody wrote an old string back: {}", named(consumers.keys());
+        Self::WriterNamed { consumer, by, written, action } =>
+            "by Azure's activity log {} was last written before that by {by}, at {} ({action})", called(consumer), readable(*written);
+        Self::WriterUnknown { consumers, detail } =>
+            "who wrote an old string back is not known of {}: {detail}", named(consumers);
         Self::Paused { until, by, why } => "rotations paused until {} by {by}: {why}", readable(*until);
         Self::Resumed { by } => "pause of rotations ended by {by}";
         Self::Approved { fingerprint, until, by, noticed } =>
@@ -95,6 +103,7 @@ words! {
             cause(detail);
         Self::Refused { key_type, detail } => "the service did not accept the {key_type} key: {detail}";
         Self::Gate { number, detail } => "wave {number} did not come back with its new key: {detail}";
+        Self::Repair { detail } => "those who were repaired did not come back: {detail}";
         Self::Operation { key_type } =>
             "Azure is being asked about the operation that regenerates the {key_type} key";
     }

@@ -7,7 +7,7 @@ sentences! {
     LOOK_AT_THE_TIMER = "See in the log of the function app whether RotateKeys runs, and how its runs end";
     outdated(at, by, before) = "nothing has been heard of this service since {at}, and by {by} a run of the timer should have told of it; then it was: {before}";
     see_status(name) = "signalr-rekey status {name}";
-    see_doctor(name) = "signalr-rekey doctor {name}";
+    SEE_DOCTOR = "signalr-rekey doctor";
     approve(name) = "Look at what it would do: signalr-rekey plan {name}; then: signalr-rekey approve {name}";
     unblock(name) = "Mend the cause, then: signalr-rekey unblock {name}";
     acknowledge(name, consumer) = "Have it take the other key; where it has and cannot say so: signalr-rekey acknowledge {name} {consumer}";

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use rekey_core::intent::Known;
 use rekey_core::journal::{AfterGate, Event, Pause, WATCHES, Watch};
-use rekey_core::model::{ConsumerId, KeyType};
+use rekey_core::model::{ConsumerId, KeyType, PerKey};
 use rekey_core::plan::{
-    Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Heeded, Holding, Part,
+    Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Gated, Heeded, Holding, Part,
     Standing, Step, Unknown, Unseen, WaitFor, WavesDiffer,
 };
 
@@ -68,7 +68,8 @@ words! {
         Self::Follow(key_type) => "follow the regeneration of the {key_type} key";
         Self::Verify(key_type) => "verify that the service accepts the {key_type} key";
         Self::Regenerate(key_type) => "regenerate the {key_type} key, which no consumer holds";
-        Self::Gate(number) => "check that wave {number} is well with its new key";
+        Self::Gate(Gated::Wave(number)) => "check that wave {number} is well with its new key";
+        Self::Gate(Gated::Repaired) => "check that those are well who were repaired";
     }
 }
 
@@ -89,7 +90,10 @@ words! {
         Self::Acceptance(key_type) => "the service does not accept the {key_type} key yet; it is tried again";
         Self::RegenerateAgain { key_type, detail } =>
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
-        Self::Gate(number) => "wave {number} is restarting, and is checked then (gate_after, settle_within)";
+        Self::Gate(Gated::Wave(number)) => "wave {number} is restarting, and is checked then (gate_after, settle_within)";
+        Self::Gate(Gated::Repaired) => "those who were repaired are restarting, and are checked then (gate_after, settle_within)";
+        Self::Announced(key_type) => "the announced regeneration of the {key_type} key has come: nobody is moved to a key that others \
+            are about to regenerate";
         Self::BetweenWaves(number) => "the pause before wave {number} (pause_between_waves)";
         Self::Window => "the next window opens, in which apps that work may be moved (windows, or REKEY_WINDOWS)";
         Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes, or REKEY_FREEZES)";
@@ -99,7 +103,7 @@ words! {
         Self::Home { home, held } =>
             "the rotation is done, and its apps return to the {home} key (home) when this is over: {}", held.in_words();
         Self::Approval { due: Due { key_type, key, .. }, expired } =>
-            "the rotation that replaces the {key_type} key ({key}){}. signalr-rekey approve approves it, and so does an event \
+            "the rotation that replaces the {key_type} key ({key}){}. signalr-rekey approve INSTANCE approves it, and so does an event \
             SignalRRekey.RotationApproved with this key. Stale apps are repaired all the same", expired_at(*expired);
         Self::External { key_type, who, compromised } =>
             "these to take the {} key in place of the {key_type} key, which they alone still hold{}, and to report it: {}",
@@ -143,11 +147,12 @@ words! {
             at once", cause(detail), readable(*again);
         Self::Unhealthy { wave, to, then: AfterGate::RollBack, detail } =>
             "wave {wave} did not come back with the {to} key, and has the {} key again, which is valid: {detail}. No other app \
-            is moved. See to it, then: `signalr-rekey unblock` tries again with the {to} key, `rotate --now` with another",
+            is moved. See to it, then: `signalr-rekey unblock INSTANCE` tries again with the {to} key. `rotate --now` asks for another: at \
+            once, or once all have the {to} key, if some have it already",
             to.other();
         Self::Unhealthy { wave, to, detail, .. } =>
             "wave {wave} did not come back with the {to} key, and keeps it (on_unhealthy = \"stop\"): {detail}. No other app is \
-            moved; the {} key stays valid. See to it, then: `signalr-rekey unblock` goes on with the next wave", to.other();
+            moved; the {} key stays valid. See to it, then: `signalr-rekey unblock INSTANCE` goes on with the next wave", to.other();
         Self::UnhealthyBefore { wave, detail } =>
             "wave {wave} is not moved, because it is not well already, with a key that works: {detail}. The next run checks \
             again. Repair the app, or correct or take out its health in {}", file_name();
@@ -159,7 +164,7 @@ words! {
             a window, or end a freeze. Stale apps are repaired all the same", opens_at(*opens);
         Self::NotApproved(Due { key_type, key, since }) =>
             "the rotation that replaces the {key_type} key ({key}) is due since {}, and nobody has approved it until the next \
-            would be (rotate_every). signalr-rekey approve approves it. Stale apps are repaired all the same",
+            would be (rotate_every). signalr-rekey approve INSTANCE approves it. Stale apps are repaired all the same",
             readable(*since);
         Self::JournalDisagrees =>
             "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
@@ -199,7 +204,7 @@ words! {
         Self::NotAsked => "nothing is approved: no rotation that replaces this key waits for an approval now";
         Self::Expired { at } =>
             "nothing is approved: by its time it was given at {}, which is too long ago. Approve the rotation anew, with an event \
-            of now or signalr-rekey approve", readable(*at);
+            of now or signalr-rekey approve INSTANCE", readable(*at);
         Self::Unknown => "nothing is approved: the service is not known to have had such a key. Take the key from plan";
     }
 }
@@ -210,6 +215,9 @@ words! {
             "regenerating the {key_type} key failed at {}; the next run retries: {}", readable(*at), cause(detail);
         Self::NotAccepted { key_type, at, detail } =>
             "the service refused the {key_type} key at {}; the next run tries it again: {detail}", readable(*at);
+        Self::NotBack { at, detail } =>
+            "those who were repaired did not come back, as was seen at {}; they have a key that works: {detail}. See to the app; \
+            then `signalr-rekey unblock INSTANCE`", readable(*at);
         Self::HeldBack { wave, at, detail } =>
             "wave {wave} was not moved at {}, because it was not well before; the next run checks again: {detail}", readable(*at);
         Self::NotGivenOut { key_type, at } =>
@@ -245,9 +253,10 @@ words! {
             "the timer is silent: RotateKeys last ran at {}, but should run every {}. Until it does, keys are rotated only \
             when a notice comes. Check that the function RotateKeys is enabled, and restart the function app",
             readable(*since), rounded(*every);
+        Self::NotWellYet { why, until } => "not well yet; it has until {} (settle_within): {why}", readable(*until);
         Self::Heeded { key, heeded } => "approval of the rotation that replaces the key {key}: {}", heeded.in_words();
         Self::Foreseen(_) | Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
-            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::Written { .. } => "";
+            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::WritersAsked | Self::Written { .. } => "";
     }
 }
 
@@ -301,18 +310,19 @@ fn opens_at(opens: Option<DateTime<Utc>>) -> String {
 
 /// What a rotation would do once it is approved, a line for each step.
 pub(crate) fn once_approved(forecast: &Forecast) -> Vec<String> {
-    let waits =
-        |decision: &Decision| matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. });
-    let steps = forecast.steps.iter().filter(|step| !waits(&step.decision));
+    let steps = forecast.steps.iter().filter(|step| !step.decision.asks_for_approval());
     steps.map(|step| format!("{}: {}", readable(step.at), step.decision.in_words())).collect()
 }
 
 /// When and why keys are watched.
 pub(crate) fn watch(watch: &Watch) -> String {
-    let why = if Announced::is_behind(watch) {
-        "a regeneration is announced"
-    } else {
-        "a notice says that a key was regenerated, which Azure did not show yet"
+    let why = match watch.keys {
+        Some(PerKey { primary: true, secondary: false }) => "a regeneration of the Primary key is announced",
+        Some(PerKey { primary: false, secondary: true }) => {
+            "a regeneration of the Secondary key is announced"
+        }
+        _ if Announced::is_behind(watch) => "a regeneration is announced",
+        _ => "a notice says that a key was regenerated, which Azure did not show yet",
     };
     let (from, until) = (readable(watch.from), readable(watch.until));
     format!("keys are watched closely from {from} until {until}: {why}")

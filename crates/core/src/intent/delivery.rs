@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Cause, Intent};
 use crate::journal::Watch;
-use crate::model::{AppId, ConsumerId, ServiceId, likest};
+use crate::model::{AppId, ConsumerId, PerKey, ServiceId, likest};
 use crate::notice::{BridgeFault, Event, Notice, classify};
-use crate::plan::Announced;
+use crate::plan::{Announced, Deadline};
 
 /// A service that is configured, and the consumers of it that are.
 #[derive(Clone, Debug)]
@@ -156,8 +156,8 @@ fn understood(
 
 /// The time in which keys are watched around an announced one.
 fn watched(notice: &Notice, now: DateTime<Utc>) -> Option<(ServiceId, Watch)> {
-    let Notice::Announced { instance, deadline: Some(at), .. } = notice else { return None };
-    match Announced::of(*at, now) {
+    let Notice::Announced { instance, keys, deadline: Some(at) } = notice else { return None };
+    match Announced::of(Deadline { at: *at, keys: *keys }, now) {
         Announced::Watched(watch) => Some((instance.clone(), watch)),
         Announced::Over | Announced::Far => None,
     }
@@ -169,7 +169,7 @@ fn cautions(notice: &Notice, event: &Event, now: DateTime<Utc>) -> Vec<Caution> 
         Notice::Compromised { instance } => (instance, None, None),
         _ => return Vec::new(),
     };
-    let of_time = keys.and_then(|_| of_deadline(deadline, now));
+    let of_time = keys.and_then(|keys| of_deadline(deadline, *keys, now));
     let of_keys = keys.filter(|keys| keys.primary && keys.secondary).map(|_| Oddity::BothKeys);
     let of_event = match event.time {
         None => Some(Oddity::NoTime),
@@ -181,9 +181,9 @@ fn cautions(notice: &Notice, event: &Event, now: DateTime<Utc>) -> Vec<Caution> 
     all.map(|what| Caution { service: service.clone(), what }).collect()
 }
 
-fn of_deadline(deadline: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Oddity> {
+fn of_deadline(deadline: Option<DateTime<Utc>>, keys: PerKey<bool>, now: DateTime<Utc>) -> Option<Oddity> {
     let Some(at) = deadline else { return Some(Oddity::NoDeadline) };
-    match Announced::of(at, now) {
+    match Announced::of(Deadline { at, keys }, now) {
         Announced::Watched(_) if at > now => None,
         Announced::Watched(_) => Some(Oddity::DeadlinePast(at)),
         Announced::Over => Some(Oddity::DeadlineOver(at)),
@@ -220,7 +220,8 @@ fn intents(notice: &Notice, event: &Event, services: &[Configured<'_>]) -> Vec<(
         }
         Notice::Announced { instance, keys, deadline } => {
             let asked = Intent::rotation(Cause::Announced { keys: *keys }, event.time);
-            let intent = Intent { deadlines: deadline.iter().copied().collect(), ..asked };
+            let deadlines = deadline.iter().map(|at| Deadline { at: *at, keys: *keys }).collect();
+            let intent = Intent { deadlines, ..asked };
             those(&|service| instance == service, intent)
         }
         Notice::Compromised { instance } => {

@@ -28,6 +28,8 @@
 //! | `externalAwaited` | | that is news, and where the wait begins somebody holds the key |
 //! | `waveIntended` | | the key is here to stay, as for `repointIntended`, and no wave of before waits for a person |
 //! | `waveHeldBack` | | that is news |
+//! | `repairIntended`, `writtenBack`, `writerNamed`, `writerUnknown` | | |
+//! | `repairPassed`, `repairFailed` | | some were repaired, and nothing is known yet of how they are |
 //! | `gatePassed`, `gateFailed` | | the wave of this number is the last that was moved, and nothing is known yet of its gate |
 
 use chrono::{DateTime, Utc};
@@ -91,6 +93,8 @@ pub enum Condition {
     NewsOfWave,
     /// The wave was moved last, and nothing is known yet of its gate.
     GateOpen,
+    /// Some were repaired, and nothing is known yet of how they are.
+    RepairOpen,
 }
 
 /// What must be true for an event to fit.
@@ -100,7 +104,13 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::Adopted { .. } => &[NeverSeen],
         Event::KeyChanged { .. } => &[Seen, NotBeingReplaced, AnotherKey],
         Event::Recovered {} => &[Seen, Unrepaired],
-        Event::AppsSeen { .. } | Event::RotationRequested { .. } | Event::Heard { .. } => &[Seen],
+        Event::AppsSeen { .. }
+        | Event::RotationRequested { .. }
+        | Event::Heard { .. }
+        | Event::RepairIntended { .. }
+        | Event::WrittenBack { .. }
+        | Event::WriterNamed { .. }
+        | Event::WriterUnknown { .. } => &[Seen],
         Event::AppsBlurred { .. } => &[Seen, AppsInSight],
         Event::AppsMissing { .. } => &[Seen, News],
         Event::Taken { .. } => &[Seen, NotHeld],
@@ -126,6 +136,7 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::WaveIntended { .. } => &[Seen, Stays, NoGateFailed],
         Event::WaveHeldBack { .. } => &[Seen, NewsOfWave],
         Event::GatePassed { .. } | Event::GateFailed { .. } => &[Seen, GateOpen],
+        Event::RepairPassed {} | Event::RepairFailed { .. } => &[Seen, RepairOpen],
     }
 }
 
@@ -156,7 +167,7 @@ impl Condition {
             Self::News => !matches!(event, Event::AppsMissing { missing } if *missing == journal.missing),
             Self::AppsInSight => are_in_sight(journal, event),
             Self::InOrder => match event {
-                Event::WatchAsked { from, until } => from <= until,
+                Event::WatchAsked { from, until, .. } => from <= until,
                 Event::Paused { until, .. } | Event::Approved { until, .. } => at < *until,
                 _ => true,
             },
@@ -178,6 +189,7 @@ impl Condition {
             }
             Self::NewsOfWave => !matches!(event, Event::WaveHeldBack { number, detail }
                 if journal.held_back.as_ref().is_some_and(|known| known.number == *number && known.detail == *detail)),
+            Self::RepairOpen => journal.repair.as_ref().is_some_and(|repair| repair.failed.is_none()),
             Self::GateOpen => {
                 let open = journal.wave.as_ref().filter(|wave| wave.gate == Gate::Open);
                 open.is_some_and(|wave| {

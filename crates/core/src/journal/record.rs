@@ -72,7 +72,13 @@ pub enum Event {
     },
     /// The keys are to be looked at every few seconds for a while: their regeneration is announced, or said to have happened
     /// and not to be seen yet.
-    WatchAsked { from: DateTime<Utc>, until: DateTime<Utc> },
+    WatchAsked {
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        /// The keys whose regeneration is announced, if one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<PerKey<bool>>,
+    },
     /// The run at work has checked after this call of another, and after all before it; everybody holds a valid key.
     Heard {
         /// The last of them.
@@ -166,6 +172,39 @@ pub enum Event {
         detail: String,
         then: AfterGate,
     },
+    /// Consumers with a `health` are about to be repaired, and are asked afterwards how they are.
+    RepairIntended {
+        #[serde(rename = "consumers")]
+        apps: Vec<ConsumerId>,
+    },
+    /// All of them were seen to be well again.
+    RepairPassed {},
+    /// They were not, in the time that they have. It is told, and nothing follows.
+    RepairFailed {
+        /// What was not well, and what was said.
+        detail: String,
+    },
+    /// Somebody wrote an old string back into apps.
+    WrittenBack {
+        /// Which, with the key that it has.
+        consumers: BTreeMap<ConsumerId, Fingerprint>,
+    },
+    /// By Azure's activity log this is who wrote one of them last before that was seen.
+    WriterNamed {
+        consumer: ConsumerId,
+        /// Who, as Azure calls him: the mail address of a person, or the id of an application.
+        by: String,
+        /// When he did.
+        written: DateTime<Utc>,
+        /// What he did, as Azure calls it.
+        action: String,
+    },
+    /// Nobody can be named.
+    WriterUnknown {
+        consumers: BTreeSet<ConsumerId>,
+        /// Why not.
+        detail: String,
+    },
     /// A key is held by those alone whom only others can change, and they are waited for; or that is over.
     ExternalAwaited {
         key_type: KeyType,
@@ -235,6 +274,12 @@ impl Event {
             | Self::WaveHeldBack { .. }
             | Self::GatePassed { .. }
             | Self::GateFailed { .. }
+            | Self::RepairIntended { .. }
+            | Self::RepairPassed {}
+            | Self::RepairFailed { .. }
+            | Self::WrittenBack { .. }
+            | Self::WriterNamed { .. }
+            | Self::WriterUnknown { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }
             | Self::Approved { .. } => None,
@@ -257,7 +302,9 @@ impl Event {
     /// The apps that it names.
     pub(super) fn apps(&self) -> &[ConsumerId] {
         match self {
-            Self::Repointed { apps, .. } | Self::WaveIntended { apps, .. } => apps,
+            Self::Repointed { apps, .. }
+            | Self::WaveIntended { apps, .. }
+            | Self::RepairIntended { apps } => apps,
             _ => &[],
         }
     }
@@ -416,6 +463,9 @@ impl InFlight {
 pub struct Watch {
     pub from: DateTime<Utc>,
     pub until: DateTime<Utc>,
+    /// The keys whose regeneration is announced, if one is, and the release that recorded it knew of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<PerKey<bool>>,
 }
 
 /// Regenerations in a row that came to nothing.
@@ -476,6 +526,27 @@ pub enum Gate {
     },
 }
 
+/// Consumers that were repaired, or are about to be, and are asked how they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Repair {
+    #[serde(rename = "consumers")]
+    pub apps: BTreeSet<ConsumerId>,
+    /// When the last of them was written; before that, when it went on record that they would be.
+    pub moved: DateTime<Utc>,
+    /// When they were found not to be well, and what was said; nothing as long as they have time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Unwell>,
+}
+
+/// What was not well, and what was said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Unwell {
+    pub at: DateTime<Utc>,
+    pub detail: String,
+}
+
 /// A wave that is not moved, for something of it was not well before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -515,6 +586,11 @@ pub enum Obstacle<'journal> {
     /// A wave did not come back.
     Gate {
         number: u32,
+        /// What was not well, and what was said.
+        detail: &'journal str,
+    },
+    /// Those who were repaired did not come back. It stands in nobody's way, and is told until a person has looked.
+    Repair {
         /// What was not well, and what was said.
         detail: &'journal str,
     },

@@ -59,7 +59,7 @@ impl FromStr for KeyType {
 }
 
 /// One value for each of the two keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PerKey<T> {
     /// That of the primary key.

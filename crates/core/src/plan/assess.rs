@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::announced::Announced;
+use super::announced::{Announced, Deadline};
 use super::{Approving, Decision, Heeded, Snapshot, decide, held, reconcile};
 use crate::intent::{Cause, RotationRequest};
 use crate::journal::{Event, Illegal, Journal, WATCHES, Watch};
@@ -21,7 +21,7 @@ pub struct Open<'a> {
     /// A rotation that is asked for and not judged yet.
     pub rotation: Option<RotationRequest>,
     /// When keys are going to be regenerated.
-    pub deadlines: &'a BTreeSet<DateTime<Utc>>,
+    pub deadlines: &'a BTreeSet<Deadline>,
     /// The rotations that are said to be approved, and are not judged yet.
     pub approvals: &'a BTreeSet<Approving>,
 }
@@ -29,7 +29,7 @@ pub struct Open<'a> {
 impl Open<'static> {
     /// Nothing is wanted.
     pub fn nothing() -> Self {
-        static NONE: (BTreeSet<DateTime<Utc>>, BTreeSet<Approving>) = (BTreeSet::new(), BTreeSet::new());
+        static NONE: (BTreeSet<Deadline>, BTreeSet<Approving>) = (BTreeSet::new(), BTreeSet::new());
         Self { rotation: None, deadlines: &NONE.0, approvals: &NONE.1 }
     }
 }
@@ -159,22 +159,22 @@ fn nobody_holds(cause: &Cause, snapshot: &Snapshot) -> bool {
 /// The times to watch that were announced and are not on record, as the events that they are to be recorded as, and one that
 /// cannot be watched. Whoever read the notice has told of those that are over or too far ahead.
 fn watches_to_record(
-    deadlines: &BTreeSet<DateTime<Utc>>,
+    deadlines: &BTreeSet<Deadline>,
     journal: &Journal,
     now: DateTime<Utc>,
 ) -> (Vec<Event>, Option<DateTime<Utc>>) {
     let open = journal.watches().iter().filter(|watch| now < watch.until).count();
     let (mut events, mut unwatched) = (Vec::new(), None);
-    for at in deadlines {
-        let Announced::Watched(watch) = Announced::of(*at, now) else { continue };
+    for deadline in deadlines {
+        let Announced::Watched(watch) = Announced::of(*deadline, now) else { continue };
         if journal.watches().contains(&watch) {
             continue;
         }
         if open + events.len() >= WATCHES {
-            unwatched = Some(*at);
+            unwatched = Some(deadline.at);
             continue;
         }
-        events.push(Event::WatchAsked { from: watch.from, until: watch.until });
+        events.push(Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys });
     }
     (events, unwatched)
 }

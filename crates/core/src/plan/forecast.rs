@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::waves::wave_begun;
+use super::waves::begun;
 use super::{
-    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Execution, Holding, Snapshot, Step, WaitFor,
-    approves, decide, handed_out, reconcile,
+    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Execution, Gated, Holding, Snapshot, Step,
+    WaitFor, approves, decide, handed_out, reconcile,
 };
 use crate::journal::{Event, Illegal, Journal};
 use crate::model::{ConsumerId, Fingerprint, Key, KeyType};
@@ -117,7 +117,8 @@ pub fn forecast(
                 world.report(*key_type, who, *until)
             }
             // When a person approves nobody knows: what would be done then is what is asked for.
-            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. } => world.approve(due),
+            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. }
+            | Decision::Blocked(BlockedBy::NotApproved(due)) => world.approve(due),
             Decision::Waiting { until, .. } => {
                 world.now = (*until).max(at + TimeDelta::seconds(1));
                 Ok(())
@@ -172,12 +173,15 @@ impl World<'_> {
     fn play(&mut self, step: &Step) -> Result<(), Illegal> {
         match step {
             Step::Repoint { to, consumers, repair, part } => {
-                self.record_all(wave_begun(*part, *to, consumers))?;
+                self.record_all(begun((*part, *repair), *to, consumers, self.policy))?;
                 self.repoint(*to, consumers, *repair)
             }
-            Step::Gate(number) => {
+            Step::Gate(gated) => {
                 self.now += GATE;
-                self.record(Event::GatePassed { number: *number })
+                self.record(match gated {
+                    Gated::Wave(number) => Event::GatePassed { number: *number },
+                    Gated::Repaired => Event::RepairPassed {},
+                })
             }
             Step::Verify(key_type) => {
                 self.now += VERIFICATION;

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{BlockedBy, Decision, Due, Snapshot, Step, View, WaitFor, announced, safety};
 use crate::journal::{Approval, Event, Held, Journal, KeyRecord};
-use crate::model::{Fingerprint, KeyType};
+use crate::model::{Fingerprint, KeyType, PerKey};
 use crate::policy::{ApprovalPolicy, Policy};
 use crate::time::delta;
 
@@ -57,9 +57,14 @@ impl View<'_> {
     /// What moves consumers that work, or prepares for that, waits: for the end of a pause, for an approval, for a window.
     pub(super) fn unless_held(&self, decision: Decision) -> Decision {
         let moves = matches!(decision, Decision::Do(Step::Repoint { .. } | Step::Regenerate(_)));
-        // A person is asked at once, and not when the grace that runs meanwhile is over, or the wait for readers before it.
-        let asks =
-            matches!(decision, Decision::Waiting { reason: WaitFor::Grace(_) | WaitFor::Readers { .. }, .. });
+        // A person is asked at once, and not when the grace that runs meanwhile is over, or the wait before it.
+        let asks = matches!(
+            decision,
+            Decision::Waiting {
+                reason: WaitFor::Grace(_) | WaitFor::Readers { .. } | WaitFor::Executions { .. },
+                ..
+            }
+        );
         if !moves && !asks {
             return decision;
         }
@@ -68,7 +73,7 @@ impl View<'_> {
         let held =
             held.map(|held| if self.is_rotation(&due) { held } else { going_home(held, due.key_type) });
         match held {
-            Some(held) if moves || is_for_approval(&held) => held,
+            Some(held) if moves || held.asks_for_approval() => held,
             _ => decision,
         }
     }
@@ -130,13 +135,14 @@ impl View<'_> {
         if waits { None } else { self.policy.calendar().opens(paused) }
     }
 
-    /// Whether whoever waits is cut off before: the keys are compromised, or a regeneration is announced for a time before that.
+    /// Whether whoever waits is cut off before: the keys are compromised, or a regeneration of a key that
+    /// they hold is announced for a time before that.
     fn is_urgent(&self, begins: Option<DateTime<Utc>>) -> bool {
         let mut held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
-        held.any(|key_type| self.is_compromised(key_type))
-            || announced::ahead(self.journal, self.now)
-                .into_iter()
-                .any(|at| begins.is_none_or(|begins| at <= begins))
+        held.any(|key_type| {
+            let mut announced = announced::ahead(self.journal, key_type, self.now).into_iter();
+            self.is_compromised(key_type) || announced.any(|at| begins.is_none_or(|begins| at <= begins))
+        })
     }
 
     /// Whoever approved a rotation approved its end as well.
@@ -160,14 +166,6 @@ fn going_home(held: Decision, left: KeyType) -> Decision {
         }
         other => other,
     }
-}
-
-fn is_for_approval(held: &Decision) -> bool {
-    matches!(
-        held,
-        Decision::Waiting { reason: WaitFor::Approval { .. }, .. }
-            | Decision::Blocked(BlockedBy::NotApproved(_))
-    )
 }
 
 /// Whether a person is asked to approve a rotation.
@@ -233,10 +231,46 @@ pub(super) fn heeded(
     (heeded, None)
 }
 
+/// What becomes of an approval, where the journal alone tells it and no check is needed. Anybody may send one, as often as he
+/// likes.
+pub fn heeded_by_record(
+    approving: &Approving,
+    journal: &Journal,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Option<Heeded> {
+    let is_current =
+        |keys: &PerKey<KeyRecord>| keys.iter().any(|(_, record)| record.fingerprint == approving.key);
+    if !journal.keys().is_some_and(is_current) {
+        return Some(if journal.remembers(&approving.key) { Heeded::Over } else { Heeded::Unknown });
+    }
+    let given = journal.approved().filter(|given| given.fingerprint == approving.key && now < given.until);
+    if let Some(Approval { by, at, .. }) = given {
+        return Some(Heeded::Already { by: by.clone(), at: *at });
+    }
+    let is_due = due_next(journal, policy).is_some_and(|due| due <= now);
+    (policy.approval != ApprovalPolicy::Required || !is_due).then_some(Heeded::NotAsked)
+}
+
 /// When the next rotation is due, or since when one is; nothing if nobody is known to hold a key.
 pub fn due_next(journal: &Journal, policy: &Policy) -> Option<DateTime<Utc>> {
     let held = journal.keys()?.iter().filter(|(_, record)| record.held == Held::Now);
     held.map(|(_, record)| due_from(record, journal, policy)).min()
+}
+
+/// The rotation that is due for so long that the next would be, and that nobody has approved; by the journal alone.
+pub fn late_approval(journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Option<Due> {
+    let held = journal.keys()?.iter().filter(|(_, record)| record.held == Held::Now);
+    let due = |(key_type, record): (KeyType, &KeyRecord)| Due {
+        key_type,
+        key: record.fingerprint.clone(),
+        since: due_from(record, journal, policy),
+    };
+    let is_given =
+        |due: &Due| journal.approved().is_some_and(|given| given.fingerprint == due.key && now < given.until);
+    let waits = policy.approval == ApprovalPolicy::Required && journal.paused(now).is_none();
+    let late = held.map(due).find(|due| due.since + delta(policy.rotate_every) <= now);
+    late.filter(|due| waits && !is_given(due))
 }
 
 /// From when on a key in use is due, by its age or because a rotation was asked for, whichever comes first: so long it waits.

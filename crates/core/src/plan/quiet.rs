@@ -5,14 +5,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Consumer, ConsumerRef, Decision, External, Holding, Open, Snapshot, assess, to_watch};
+use super::{Consumer, ConsumerRef, Decision, External, Holding, Open, Snapshot, assess, to_watch, unnamed};
 use crate::journal::Journal;
 use crate::model::{ConsumerId, Fingerprint, PerKey, Section};
 use crate::policy::Policy;
 
 /// The decision to do nothing now, where a check that shows what the journal says would bring no news and come to it; nothing if
 /// it is not on record what each of `apps` holds, or the keys are watched before `end`. So it is nothing as well where a key
-/// changed, something is out of sight, due, waited for (but for a window), under way or to be repaired: then everything is to
+/// changed, something is out of sight, due, waited for (but for a window), under way, to be repaired or to be asked about: then everything is to
 /// be read.
 ///
 /// Guarantee, kept by property tests: a check of everything that agrees with the journal comes to the same decision. So
@@ -26,7 +26,7 @@ pub fn quiet(
     now: DateTime<Utc>,
     end: DateTime<Utc>,
 ) -> Option<Decision> {
-    if to_watch(journal, now, end).is_some() {
+    if to_watch(journal, now, end).is_some() || !unnamed(journal, policy).is_empty() {
         return None;
     }
     let mut remembered = Snapshot::of_keys(now, listed.clone());

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::external::wait_begun_or_over;
 use super::safety::known_at;
+use super::writers::written_back;
 use super::{ConsumerRef, Execution, Snapshot, Unknown, decide, rotates_at_first_sight};
 use crate::journal::{Event, Held, InFlight, Journal, KeyRecord, UNCHANGED};
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
@@ -69,6 +70,7 @@ fn seen_of(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTim
     let unrepaired =
         journal.is_unrepaired() || events.iter().any(|event| matches!(event, Event::KeyChanged { .. }));
     events.extend((unrepaired && is_repaired(snapshot)).then_some(Event::Recovered {}));
+    events.extend(written_back(snapshot, journal).filter(|_| policy.name_writers));
     events.extend(newly_seen(snapshot, journal));
     events.extend(newly_blurred(snapshot, journal));
     events

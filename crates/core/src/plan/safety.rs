@@ -79,10 +79,13 @@ impl View<'_> {
     }
 
     /// Whether the consumers of a key are to come home to the other, which we made after it. While a regeneration is announced
-    /// they stay where they are, and so they do where a notice has moved them away: nothing tells for how long the key that it
-    /// meant is in danger. The next rotation brings them home.
+    /// the key that it does not mean is home to all. Where it means both they stay where they are, and so they do where a notice
+    /// has moved them away: nothing tells for how long the key that it meant is in danger. The next rotation brings them home.
     fn comes_home(&self, key_type: KeyType) -> bool {
         let (left, home) = (&self.keys[key_type], key_type.other());
+        if let Some((announced, _)) = announced::alone(self.journal, self.now) {
+            return announced == key_type && self.is_fresh(home, left.created);
+        }
         let near = |at: DateTime<Utc>| left.created < at + delta(self.policy.rotate_every);
         let noticed = self.journal.noticed().filter(|at| self.journal.compromised() != Some(*at));
         self.policy.home == Some(home)
@@ -138,7 +141,7 @@ impl View<'_> {
 
     /// Whether a key was there when the keys were reported as compromised.
     pub(super) fn is_compromised(&self, key_type: KeyType) -> bool {
-        self.journal.compromised().is_some_and(|compromised| self.keys[key_type].created < compromised)
+        is_compromised(&self.keys[key_type], self.journal)
     }
 
     /// From when on a standby key may be regenerated; never while a consumer holds it.
@@ -173,6 +176,12 @@ impl View<'_> {
             holders,
         }
     }
+}
+
+/// Whether a key was there when the keys were reported as compromised. One that goes on record with the report was: the first
+/// check of a service may be the one that the report calls for.
+pub(super) fn is_compromised(record: &KeyRecord, journal: &Journal) -> bool {
+    journal.compromised().is_some_and(|compromised| record.created <= compromised)
 }
 
 /// When a key in use is due to be replaced by its age.
@@ -240,6 +249,13 @@ pub enum Standing {
         /// What, and what was said.
         detail: String,
     },
+    /// Those who were repaired did not come back. Nothing waits for them.
+    NotBack {
+        /// When that was seen.
+        at: DateTime<Utc>,
+        /// What was not well, and what was said.
+        detail: String,
+    },
     /// A run was to give a key to consumers, and not all of them have it.
     NotGivenOut {
         key_type: KeyType,
@@ -248,23 +264,29 @@ pub enum Standing {
     },
 }
 
-/// What the step that is decided was already tried for in vain; nothing if it is tried for the first time, or what stood in
-/// the way passes by itself. Between two tries the decision alone would say that all is well.
+/// What the step that is decided was already tried for in vain, and what else a person has to look after; nothing if it is
+/// tried for the first time, or what stood in the way passes by itself. Between two tries the decision alone would say that all
+/// is well.
 pub fn standing(
     journal: &Journal,
     decision: &Decision,
     policy: &Policy,
     now: DateTime<Utc>,
 ) -> Option<Standing> {
-    let Decision::Do(step) = decision else { return None };
-    match step {
-        Step::Regenerate(key_type) => refused_to_regenerate(journal, *key_type),
-        Step::Verify(key_type) => refused_for_long(journal, *key_type, policy),
-        Step::Repoint { to, part, .. } => {
+    let of_step = match decision {
+        Decision::Do(Step::Regenerate(key_type)) => refused_to_regenerate(journal, *key_type),
+        Decision::Do(Step::Verify(key_type)) => refused_for_long(journal, *key_type, policy),
+        Decision::Do(Step::Repoint { to, part, .. }) => {
             held_back(journal, *part).or_else(|| given_out_in_vain(journal, *to, now))
         }
-        Step::Follow(_) | Step::Gate(_) => None,
-    }
+        _ => None,
+    };
+    of_step.or_else(|| not_back(journal))
+}
+
+fn not_back(journal: &Journal) -> Option<Standing> {
+    let failed = journal.repair()?.failed.as_ref()?;
+    Some(Standing::NotBack { at: failed.at, detail: failed.detail.clone() })
 }
 
 fn held_back(journal: &Journal, part: Part) -> Option<Standing> {

@@ -44,8 +44,17 @@ pub enum Step {
     Verify(KeyType),
     /// Replace this key, which nobody holds.
     Regenerate(KeyType),
-    /// Ask how the wave of this number is that was moved last.
-    Gate(u32),
+    /// Ask how those are who were moved, or repaired, last.
+    Gate(Gated),
+}
+
+/// Who is asked how he is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gated {
+    /// The wave of this number, which was moved last.
+    Wave(u32),
+    /// Those who were repaired last.
+    Repaired,
 }
 
 /// Which part of those who are to be moved a step moves.
@@ -72,6 +81,14 @@ impl Decision {
             _ => (KeyType::Primary, &[][..]),
         };
         who.iter().map(move |one| (key_type, one))
+    }
+
+    /// Whether a person is asked to approve a rotation, be it late.
+    pub const fn asks_for_approval(&self) -> bool {
+        matches!(
+            self,
+            Self::Waiting { reason: WaitFor::Approval { .. }, .. } | Self::Blocked(BlockedBy::NotApproved(_))
+        )
     }
 
     /// Whether stale consumers are given a valid key.
@@ -139,8 +156,10 @@ pub enum WaitFor {
     Window,
     /// The end of the freeze that is on, and a window after it.
     Freeze,
-    /// That it is asked how the wave of this number is: apps take their time to restart.
-    Gate(u32),
+    /// That it is asked how these are: apps take their time to restart.
+    Gate(Gated),
+    /// That the regeneration of this key which others have announced has come: nobody is moved to it before.
+    Announced(KeyType),
     /// The end of the pause before the wave of this number.
     BetweenWaves(u32),
     /// The end of a pause, or a person who ends it.
@@ -167,6 +186,15 @@ impl WaitFor {
     /// Whether it is for what the operator said of when: nothing is under way, and nothing is wrong.
     pub const fn is_for_calendar(&self) -> bool {
         matches!(self, Self::Window | Self::Freeze | Self::Pause(_) | Self::Home { .. })
+    }
+
+    /// Whether it is for the end of a pause, with the whole rotation or with its end.
+    pub fn is_for_pause(&self) -> bool {
+        match self {
+            Self::Pause(_) => true,
+            Self::Home { held, .. } => held.is_for_pause(),
+            _ => false,
+        }
     }
 }
 

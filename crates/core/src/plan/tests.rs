@@ -1,5 +1,6 @@
 //! Each rule of the decision by a story of its own; and in `properties` all of them, in arbitrary worlds.
 
+mod announced;
 mod external;
 mod held;
 mod home;
@@ -8,17 +9,24 @@ mod quiet;
 mod waves;
 mod windows;
 mod world;
+mod writers;
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
 use super::*;
+use crate::intent::{Cause, RotationRequest};
 use crate::journal::{AfterGate, Event};
 use crate::model::{AppId, ConsumerId, Fingerprint, Key, OperationUrl, Section};
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+}
+
+/// A regeneration of both keys, announced for a time.
+fn both(at: DateTime<Utc>) -> Deadline {
+    Deadline { at, keys: PerKey { primary: true, secondary: true } }
 }
 
 fn policy() -> Policy {
@@ -292,6 +300,29 @@ fn every_compromised_key_dies_whoever_replaces_the_other() {
     story.regenerate(at(grace), KeyType::Secondary, "s2");
     let end = story.look(&snapshot(at(grace + 80), "p2", "s2", &[P]));
     assert!(matches!(end, Decision::Settled { .. }), "{end:?}");
+}
+
+/// The report calls for the first run of a service: adoption and request have one time.
+#[test]
+fn the_keys_that_a_first_check_finds_are_those_that_a_report_means() {
+    let mut story = Story::new();
+    let seen = snapshot(at(0), "p", "s", &[P]);
+    let rotation = RotationRequest { cause: Cause::Compromised, since: Some(at(-60)) };
+    let open = Open { rotation: Some(rotation), ..Open::nothing() };
+    let assessed = assess(seen, &story.journal, open, &story.policy, at(0)).unwrap();
+    story.journal = assessed.journal;
+    let short = i64::try_from(story.policy.exposed_grace.as_secs()).unwrap();
+    let waits = |until| Decision::Waiting { reason: WaitFor::Grace(KeyType::Secondary), until: at(until) };
+    assert_eq!(assessed.decision, waits(short));
+    assert_eq!(
+        story.look(&snapshot(at(short), "p", "s", &[P])),
+        Decision::Do(Step::Regenerate(KeyType::Secondary))
+    );
+    // What is made after that is no key that was there.
+    story.regenerate(at(short), KeyType::Secondary, "s2");
+    story.event(at(short + 80), Event::Verified { key_type: KeyType::Secondary });
+    let moves = story.look(&snapshot(at(short + 90), "p", "s2", &[P]));
+    assert!(matches!(moves, Decision::Do(Step::Repoint { to: KeyType::Secondary, .. })), "{moves:?}");
 }
 
 /// Where no app holds a key, the compromised ones open the service to whoever has them all the same.

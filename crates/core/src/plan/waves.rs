@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
+use super::safety::is_compromised;
 use super::{
-    BlockedBy, ConsumerRef, Decision, Holding, Part, Snapshot, Step, Unknown, View, WaitFor, WavesDiffer,
-    announced,
+    BlockedBy, ConsumerRef, Decision, Gated, Holding, Part, Snapshot, Step, Unknown, View, WaitFor,
+    WavesDiffer, announced,
 };
 use crate::journal::{AfterGate, Event, Gate, Journal, Wave};
 use crate::model::{ConsumerId, KeyType};
@@ -141,11 +142,13 @@ impl View<'_> {
         step(consumers, Part::Wave { number, waits: true })
     }
 
-    /// Until when it rests after a wave before another; not at all, if a regeneration is announced for a time before that.
+    /// Until when it rests after a wave before another; not at all, if a regeneration of the key that is
+    /// left is announced for a time before that.
     fn pause_after(&self, wave: &Wave, next: u32) -> Option<DateTime<Utc>> {
         let Gate::Passed { at } = &wave.gate else { return None };
         let until = *at + delta(self.policy.pause_between_waves);
-        let announced = announced::ahead(self.journal, self.now).into_iter().any(|at| at <= until);
+        let announced =
+            announced::ahead(self.journal, wave.to.other(), self.now).into_iter().any(|at| at <= until);
         (wave.number != next && self.now < until && !announced).then_some(until)
     }
 
@@ -170,30 +173,37 @@ impl View<'_> {
         }
     }
 
-    /// Where nothing else is to be done: how those are who were moved away from a compromised key, for it to be told.
+    /// Where nothing else is to be done: how those are who were moved away from a compromised key, or repaired, for it to be
+    /// told. That something else stands in the way is not hidden by it.
     pub(super) fn or_report(&self, decision: Decision) -> Decision {
         let wave = self.journal.wave().filter(|wave| wave.gate == Gate::Open);
         let report = wave.filter(|wave| self.is_compromised(wave.to.other()));
-        let Some(asks) = report.and_then(|wave| self.ask_how_it_is(wave)) else { return decision };
-        match (&decision, &asks) {
-            (Decision::Do(_), _) => decision,
-            (Decision::Waiting { until, .. }, Decision::Waiting { until: asked, .. }) if until <= asked => {
-                decision
-            }
-            _ => asks,
-        }
+        let repair = self.journal.repair().filter(|repair| repair.failed.is_none());
+        let of_wave = report.and_then(|wave| self.ask_how_it_is(wave));
+        let of_repair = repair.map(|repair| self.ask_at(repair.moved, Gated::Repaired));
+        of_wave.into_iter().chain(of_repair).fold(decision, |decision, asks| {
+            let is_first = match (&decision, &asks) {
+                (Decision::Do(_), _) | (Decision::Blocked(_), Decision::Waiting { .. }) => false,
+                (Decision::Waiting { until, .. }, Decision::Waiting { until: asked, .. }) => asked < until,
+                _ => true,
+            };
+            if is_first { asks } else { decision }
+        })
     }
 
     fn ask_how_it_is(&self, wave: &Wave) -> Option<Decision> {
-        if !self.of_wave(wave, &Holding::Valid(wave.to.other())).is_empty() {
-            return None;
-        }
-        let until = wave.moved + delta(self.policy.gate_after);
-        Some(if self.now < until {
-            Decision::Waiting { reason: WaitFor::Gate(wave.number), until }
+        let is_moved = self.of_wave(wave, &Holding::Valid(wave.to.other())).is_empty();
+        is_moved.then(|| self.ask_at(wave.moved, Gated::Wave(wave.number)))
+    }
+
+    /// Those who were moved then are asked how they are, once they had time.
+    fn ask_at(&self, moved: DateTime<Utc>, gated: Gated) -> Decision {
+        let until = moved + delta(self.policy.gate_after);
+        if self.now < until {
+            Decision::Waiting { reason: WaitFor::Gate(gated), until }
         } else {
-            Decision::Do(Step::Gate(wave.number))
-        })
+            Decision::Do(Step::Gate(gated))
+        }
     }
 
     /// Who of a wave holds something.
@@ -203,17 +213,27 @@ impl View<'_> {
     }
 }
 
-/// That a wave is about to be moved, as it goes on record before the write; nothing if the step moves none.
-pub fn wave_begun(part: Part, to: KeyType, consumers: &[ConsumerRef]) -> Option<Event> {
-    let Part::Wave { number, .. } = part else { return None };
+/// That consumers are about to be given a key, after which it is asked how they are, as it goes on record before the write;
+/// nothing if it is not asked. Of who is repaired nothing but his `health` tells.
+pub fn begun(
+    (part, repair): (Part, bool),
+    to: KeyType,
+    consumers: &[ConsumerRef],
+    policy: &Policy,
+) -> Option<Event> {
     let apps: BTreeSet<ConsumerId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
+    if repair {
+        let apps: Vec<ConsumerId> = apps.into_iter().filter(|app| policy.watched.contains(app)).collect();
+        return (!apps.is_empty()).then_some(Event::RepairIntended { apps });
+    }
+    let Part::Wave { number, .. } = part else { return None };
     Some(Event::WaveIntended { number, key_type: to, apps: apps.into_iter().collect() })
 }
 
 /// What follows if the gate of a wave fails.
 pub fn after_gate(wave: &Wave, journal: &Journal, policy: &Policy) -> AfterGate {
-    let had = journal.keys().map(|keys| keys[wave.to.other()].created);
-    let compromised = journal.compromised().is_some_and(|at| had.is_some_and(|created| created < at));
+    let had = journal.keys().map(|keys| &keys[wave.to.other()]);
+    let compromised = had.is_some_and(|record| is_compromised(record, journal));
     match policy.on_unhealthy {
         _ if compromised => AfterGate::Report,
         OnUnhealthy::RollBack => AfterGate::RollBack,

@@ -8,9 +8,14 @@ use super::Announced;
 use super::event::{Event, Request};
 use super::queue::{Delivery, Outcome, Queue};
 use crate::call::{Answer, Call};
+use crate::deeds::{Deed, Entry};
+use crate::identity::{COLLEAGUE_NAME, OBJECT_ID};
 use crate::state::State;
 use crate::stores::Name;
 use crate::vaults::Version;
+
+/// How many of the embedded Azure's are, for it may run for long.
+const MOST: usize = 10_000;
 
 impl State {
     /// What is to be sent to the webhook now. A delivery that is not answered by [`State::delivery_answered`] within
@@ -42,15 +47,20 @@ impl State {
 
     /// Announces a request to ARM that was answered; `pattern` is its path in the words of the swagger.
     pub(crate) fn announce_request(&mut self, pattern: &str, call: &Call, answer: &Answer) {
-        let Some(rules) = self.grid.as_ref().map(Queue::rules) else { return };
-        let later = rules.announced == Announced::WhenFinished && answer.status == StatusCode::ACCEPTED;
         // Nobody was let in, or nothing was begun.
         let unheard = matches!(answer.status.as_u16(), 401 | 403 | 429);
         if unheard || !call.param("subscription").eq_ignore_ascii_case(&self.subscription) {
             return;
         }
+        if call.method == Method::GET || call.method == Method::HEAD {
+            return;
+        }
         let claims = self.identity.claims_of(call);
+        let caller = claims[OBJECT_ID].as_str().unwrap_or_default().to_owned();
         let request = Request::of_a_call(pattern, call, answer, claims);
+        self.log_deed(request.deed(), &caller, request.given_ids());
+        let Some(rules) = self.grid.as_ref().map(Queue::rules) else { return };
+        let later = rules.announced == Announced::WhenFinished && answer.status == StatusCode::ACCEPTED;
         let event = Event::in_arm(&request, &self.subscription, &mut self.event_ids);
         let waiting = match pattern.contains("/Microsoft.App/") {
             true => self.writes.last_mut().map(|write| &mut write.announcement),
@@ -65,12 +75,13 @@ impl State {
 
     /// Announces what a colleague did through ARM.
     pub(crate) fn announce_colleague(&mut self, method: Method, path: &str) {
-        if self.grid.is_some() {
-            let claims = self.identity.claims_of_a_colleague(self.now);
-            let request = Request::of_a_colleague(method, path, claims);
-            if let Some(event) = Event::in_arm(&request, &self.subscription, &mut self.event_ids) {
-                self.publish(&event);
-            }
+        let claims = self.identity.claims_of_a_colleague(self.now);
+        let request = Request::of_a_colleague(method, path, claims);
+        self.log_deed(request.deed(), COLLEAGUE_NAME, request.given_ids());
+        if self.grid.is_some()
+            && let Some(event) = Event::in_arm(&request, &self.subscription, &mut self.event_ids)
+        {
+            self.publish(&event);
         }
     }
 
@@ -96,6 +107,19 @@ impl State {
             let event = Event::key_value(&self.stores[at], name, etag, deleted, &mut self.event_ids);
             self.publish(&event);
         }
+    }
+
+    /// Takes down what was done, and by whom. What was only read is in no activity log (docs: there).
+    /// A person is told by his name, an application by its object (swagger: the UPN claim or SPN claim).
+    pub(crate) fn log_deed(&mut self, deed: Option<Deed>, caller: &str, ids: [Option<String>; 2]) {
+        let Some(deed) = deed else { return };
+        let [correlation, client_request] =
+            ids.map(|given| given.unwrap_or_else(|| self.event_ids.uuid().to_string()));
+        let caller = caller.to_owned();
+        let id = self.event_ids.uuid().to_string();
+        let entry = Entry { at: self.now, deed, caller, id, correlation, client_request };
+        self.deeds.push_back(entry);
+        self.deeds.drain(..self.deeds.len().saturating_sub(MOST));
     }
 
     pub(crate) fn publish(&mut self, event: &Event) {

@@ -8,6 +8,7 @@ use url::form_urlencoded;
 
 use super::Schema;
 use crate::call::{Answer, Call};
+use crate::deeds::Deed;
 use crate::identity::{OBJECT_ID, TENANT_ID};
 use crate::ids::{AppId, VaultId};
 use crate::random::IdMaker;
@@ -94,6 +95,19 @@ impl Request {
         // The swagger writes `signalR` in paths, while Azure's list of operations has `SignalR`.
         let operation = format!("{provider}/{}/{verb}", types.join("/")).replace("/signalR/", "/SignalR/");
         Some((provider, operation))
+    }
+
+    /// What it does; nothing if it only reads.
+    pub(crate) fn deed(&self) -> Option<Deed> {
+        let (_, verb) = self.words()?;
+        let (_, operation) = self.operation(verb)?;
+        let (method, succeeded) = (self.method.clone(), self.succeeded);
+        Some(Deed { method, resource: self.resource().to_owned(), operation, succeeded })
+    }
+
+    /// The ids that it was given: those of its correlation, and by its client.
+    pub(crate) fn given_ids(&self) -> [Option<String>; 2] {
+        [self.correlation_id.clone(), self.client_request_id.clone()]
     }
 
     /// The resource: the path, without the action at its end.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, its helpers too")]
 
 mod access;
+mod activity_log;
 mod app_configuration;
 mod arm;
 mod barriers;

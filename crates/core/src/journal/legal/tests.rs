@@ -51,6 +51,14 @@ fn gate_failed(number: u32) -> Event {
     Event::GateFailed { number, detail: "503".into(), then: AfterGate::RollBack }
 }
 
+fn repair() -> Event {
+    Event::RepairIntended { apps: vec![shop()] }
+}
+
+fn repair_failed() -> Event {
+    Event::RepairFailed { detail: "503".into() }
+}
+
 const fn awaited(awaited: bool) -> Event {
     Event::ExternalAwaited { key_type: PRIMARY, awaited, who: vec![] }
 }
@@ -64,7 +72,7 @@ fn approved(key: &str, until: i64) -> Event {
 }
 
 fn watch(from: i64, until: i64) -> Event {
-    Event::WatchAsked { from: at(from), until: at(until) }
+    Event::WatchAsked { from: at(from), until: at(until), keys: None }
 }
 
 fn accepted(operation: Option<OperationUrl>, promised: Option<&str>) -> Event {
@@ -103,6 +111,8 @@ fn states() -> Vec<(&'static str, Journal)> {
         ("a wave with a gate", vec![wave()]),
         ("a wave rolled back", vec![wave(), gate_failed(1)]),
         ("a wave held back", vec![held_back()]),
+        ("a repair with a gate", vec![repair()]),
+        ("a repair that failed", vec![repair(), repair_failed()]),
     ];
     let adopted = || {
         let mut journal = Journal::default();
@@ -182,6 +192,20 @@ fn events() -> Vec<(&'static str, Event)> {
         ("gatePassed, another", Event::GatePassed { number: 2 }),
         ("gateFailed", gate_failed(1)),
         ("gateFailed, another", gate_failed(2)),
+        ("repairIntended", repair()),
+        ("repairPassed", Event::RepairPassed {}),
+        ("repairFailed", repair_failed()),
+        ("writtenBack", Event::WrittenBack { consumers: [(shop(), fingerprint("o"))].into() }),
+        (
+            "writerNamed",
+            Event::WriterNamed {
+                consumer: shop(),
+                by: "ada@example.com".into(),
+                written: at(8),
+                action: "write".into(),
+            },
+        ),
+        ("writerUnknown", Event::WriterUnknown { consumers: [shop()].into(), detail: "403".into() }),
     ]
 }
 

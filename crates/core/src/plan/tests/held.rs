@@ -98,8 +98,10 @@ fn a_pause_holds_neither_compromised_keys_nor_what_is_announced_for_a_time_withi
         matches!(story.look(&snapshot(at(7300), "p", "s", &[P])), Decision::Do(Step::Regenerate(SECONDARY)))
     };
     let announced = |deadline: i64| {
-        let Announced::Watched(watch) = Announced::of(at(deadline), at(20)) else { panic!("not ahead") };
-        vec![Event::WatchAsked { from: watch.from, until: watch.until }]
+        let Announced::Watched(watch) = Announced::of(both(at(deadline)), at(20)) else {
+            panic!("not ahead")
+        };
+        vec![Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys }]
     };
     assert!(!begun(vec![]));
     assert!(begun(vec![Event::RotationRequested { compromised: true, noticed: true }]));
@@ -184,10 +186,10 @@ fn neither_repairs_nor_compromised_keys_nor_announced_ones_wait_for_an_approval(
         assert!(story.clone().look(&stale).repairs());
         matches!(story.look(&snapshot(at(7300), "p", "s", &[P])), Decision::Do(Step::Regenerate(SECONDARY)))
     };
-    let Announced::Watched(watch) = Announced::of(at(90_000), at(20)) else { panic!("not ahead") };
+    let Announced::Watched(watch) = Announced::of(both(at(90_000)), at(20)) else { panic!("not ahead") };
     assert!(!begun(vec![]));
     assert!(begun(vec![Event::RotationRequested { compromised: true, noticed: true }]));
-    assert!(begun(vec![Event::WatchAsked { from: watch.from, until: watch.until }]));
+    assert!(begun(vec![Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys }]));
 }
 
 /// What an event says is judged, and has one outcome of each sort.
@@ -257,4 +259,17 @@ fn no_window_before_the_next_rotation_would_be_due_blocks_and_a_nearer_one_is_wa
     // Who had a window and did not use it waits for the next.
     let mut long_due = story(&["daily 02:00-03:00 UTC"], &[], 2);
     assert_eq!(long_due("2026-05-28T15:00"), waits(WaitFor::Window, "2026-05-29T02:00"));
+}
+
+/// Executions of jobs keep the standby key: a person is asked meanwhile, as he is while a grace runs.
+#[test]
+fn a_person_is_asked_while_executions_are_waited_for() {
+    let mut story = approving();
+    let mut seen = snapshot(at(0), "p", "s", &[P]);
+    let (job, name) = (app(7), "nightly-1".to_owned());
+    seen.executions.push(Execution { job, name, began: Some(at(0)), until: at(20_000), told: true });
+    assert_eq!(story.look(&seen), asked(PRIMARY, "p", 0, None));
+    story.approve(0, &seen);
+    let waits = story.look(&seen);
+    assert!(matches!(waits, Decision::Waiting { reason: WaitFor::Executions { .. }, .. }), "{waits:?}");
 }

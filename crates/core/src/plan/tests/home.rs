@@ -91,8 +91,8 @@ fn the_way_home_waits_for_windows_and_a_pause_and_for_no_second_approval() {
 fn while_a_regeneration_is_announced_nobody_goes_home() {
     let mut story = away(|_| {}, |_| {});
     let deadline = at(AWAY + 1000);
-    let Announced::Watched(watch) = Announced::of(deadline, at(AWAY)) else { panic!("not ahead") };
-    story.event(at(AWAY), Event::WatchAsked { from: watch.from, until: watch.until });
+    let Announced::Watched(watch) = Announced::of(both(deadline), at(AWAY)) else { panic!("not ahead") };
+    story.event(at(AWAY), Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys });
     story.event(at(AWAY), Event::Verified { key_type: PRIMARY });
     assert!(matches!(story.look(&seen(AWAY + 1, &[S, S])), Decision::Settled { .. }));
     let over = watch.until;

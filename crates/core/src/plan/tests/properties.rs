@@ -94,6 +94,7 @@ pub(super) fn a_move() -> impl Strategy<Value = Move> {
         1 => (1..170_000_i64).prop_map(Move::Pause),
         1 => Just(Move::Resume),
         1 => Just(Move::Approve),
+        1 => (key_type(), 1..400_000_i64).prop_map(|(key_type, ahead)| Move::Announce { key_type, ahead }),
         2 => (0..4_usize, any::<bool>()).prop_map(|(app, ill)| Move::Ill { app, ill }),
     ]
 }
@@ -200,7 +201,9 @@ proptest! {
     ) {
         let mut world = World::new(&holds, listed_at_once, FirstRotation::Now);
         world.policy = Policy { home: Some(home), ..policy };
-        moves.iter().for_each(|change| world.make(change));
+        // Whom a notice has moved stays where he is.
+        let moves = moves.iter().filter(|change| !matches!(change, Move::Announce { .. }));
+        moves.for_each(|change| world.make(change));
         prop_assume!(world.apps.iter().any(|app| !app.deleted));
         world.apps.iter_mut().for_each(|app| (app.readable, app.renamed, app.ill) = (true, false, false));
         world.askable = true;

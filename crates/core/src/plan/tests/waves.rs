@@ -30,7 +30,7 @@ fn moves(story: &mut Story, time: i64, holds: &[Holding]) -> (Vec<ConsumerId>, P
         panic!("{decision:?}")
     };
     let apps: Vec<ConsumerId> = consumers.iter().map(|one| one.app.clone()).collect();
-    let begun = wave_begun(part, to, &consumers);
+    let begun = begun((part, repair), to, &consumers, &story.policy);
     begun.into_iter().for_each(|event| story.event(at(time), event));
     story.event(at(time), Event::RepointIntended { key_type: to });
     story.event(at(time), Event::Repointed { key_type: to, apps: apps.clone(), repaired: repair });
@@ -46,13 +46,13 @@ fn the_first_wave_alone_is_moved_and_the_next_waits_for_its_gate_and_the_pause()
     let mut story = about_to_move();
     assert_eq!(moves(&mut story, 7301, &[P, P, P]), (vec![app(0)], wave(1)));
     let waits = |reason, until| Decision::Waiting { reason, until: at(until) };
-    assert_eq!(story.look(&seen(7303, &[S, P, P])), waits(WaitFor::Gate(1), 7361));
-    assert_eq!(story.look(&seen(7361, &[S, P, P])), Decision::Do(Step::Gate(1)));
+    assert_eq!(story.look(&seen(7303, &[S, P, P])), waits(WaitFor::Gate(Gated::Wave(1)), 7361));
+    assert_eq!(story.look(&seen(7361, &[S, P, P])), Decision::Do(Step::Gate(Gated::Wave(1))));
     story.event(at(7365), Event::GatePassed { number: 1 });
     assert_eq!(story.look(&seen(7366, &[S, P, P])), waits(WaitFor::BetweenWaves(2), 7965));
     assert_eq!(moves(&mut story, 7965, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
     // The last has a gate too, and the key that was left stays until it has passed.
-    assert_eq!(story.look(&seen(7970, &[S, S, S])), waits(WaitFor::Gate(2), 8025));
+    assert_eq!(story.look(&seen(7970, &[S, S, S])), waits(WaitFor::Gate(Gated::Wave(2)), 8025));
     story.event(at(8030), Event::GatePassed { number: 2 });
     assert_eq!(story.look(&seen(8031, &[S, S, S])), waits(WaitFor::Grace(KeyType::Primary), 7970 + 7200));
 }
@@ -62,7 +62,7 @@ fn as_many_of_a_wave_are_moved_at_once_as_may_restart_and_each_of_them_has_a_gat
     let mut story = about_to_move();
     (story.policy.restarts_at_once, story.policy.waves) = (2, BTreeMap::new());
     assert_eq!(moves(&mut story, 7301, &[P, P, P]), (vec![app(0), app(1)], wave(2)));
-    assert_eq!(story.look(&seen(7361, &[S, S, P])), Decision::Do(Step::Gate(2)));
+    assert_eq!(story.look(&seen(7361, &[S, S, P])), Decision::Do(Step::Gate(Gated::Wave(2))));
     story.event(at(7365), Event::GatePassed { number: 2 });
     assert_eq!(moves(&mut story, 7366, &[S, S, P]), (vec![app(2)], wave(2)));
 }
@@ -76,7 +76,7 @@ fn who_is_left_of_a_wave_that_was_begun_is_moved_before_its_gate() {
     assert_eq!(moves(&mut story, 7500, &[S, P, P]), (vec![app(1)], wave(2)));
     let gate = story.journal.wave().unwrap();
     assert_eq!((gate.apps.len(), gate.moved), (2, at(7500)));
-    assert_eq!(story.look(&seen(7560, &[S, S, P])), Decision::Do(Step::Gate(2)));
+    assert_eq!(story.look(&seen(7560, &[S, S, P])), Decision::Do(Step::Gate(Gated::Wave(2))));
 }
 
 #[test]
@@ -141,11 +141,11 @@ fn compromised_keys_wait_for_no_gate_and_what_it_shows_is_told_at_the_end() {
         panic!("not moved")
     };
     assert_eq!((consumers.len(), part), (3, Part::Wave { number: 2, waits: false }));
-    let begun = wave_begun(part, to, &consumers).unwrap();
+    let begun = begun((part, false), to, &consumers, &story.policy).unwrap();
     story.event(at(8501), begun);
     story.event(at(8501), Event::RepointIntended { key_type: to });
     let moved = snapshot(at(8600), "p", "s3", &[S, S, S]);
-    assert_eq!(story.look(&moved), Decision::Do(Step::Gate(2)));
+    assert_eq!(story.look(&moved), Decision::Do(Step::Gate(Gated::Wave(2))));
     let wave = story.journal.wave().unwrap();
     assert_eq!(after_gate(wave, &story.journal, &story.policy), AfterGate::Report);
     let (number, then) = (2, AfterGate::Report);
@@ -159,8 +159,8 @@ fn no_pause_is_kept_that_would_end_after_an_announced_regeneration() {
     let mut story = about_to_move();
     moves(&mut story, 7301, &[P, P, P]);
     story.event(at(7365), Event::GatePassed { number: 1 });
-    let Announced::Watched(watch) = Announced::of(at(7900), at(0)) else { panic!("not ahead") };
-    story.event(at(7366), Event::WatchAsked { from: watch.from, until: watch.until });
+    let Announced::Watched(watch) = Announced::of(both(at(7900)), at(0)) else { panic!("not ahead") };
+    story.event(at(7366), Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys });
     assert_eq!(moves(&mut story, 7367, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
 }
 
@@ -169,7 +169,7 @@ fn a_window_that_closes_between_two_waves_holds_the_next_back_and_neither_gate_n
     let mut story = about_to_move();
     story.policy.windows = vec!["daily 02:00-02:02 UTC".parse().unwrap()];
     moves(&mut story, 7301, &[P, P, P]);
-    assert_eq!(story.look(&seen(7400, &[S, P, P])), Decision::Do(Step::Gate(1)));
+    assert_eq!(story.look(&seen(7400, &[S, P, P])), Decision::Do(Step::Gate(Gated::Wave(1))));
     let mut failed = story.clone();
     story.event(at(7400), Event::GatePassed { number: 1 });
     let until = at(86_400 + 7200);
@@ -250,4 +250,78 @@ fn a_gate_that_fails_is_followed_by_what_the_policy_says() {
     let mut out_of_sight = seen(7303, &[]);
     out_of_sight.unknown.push(Unknown::NoConsumer { app: app(0) });
     assert_eq!(not_seen_with(wave, &out_of_sight), [app(0)].into());
+}
+
+/// Somebody writes an old string back into two apps, one of which has a `health`.
+fn about_to_repair() -> Story {
+    let mut story = about_to_move();
+    story.policy.watched = BTreeSet::from([app(0)]);
+    let stale = || Holding::Stale(fingerprint("s"));
+    assert_eq!(moves(&mut story, 7400, &[stale(), stale(), P]), (vec![app(0), app(1)], Part::All));
+    story
+}
+
+/// A repair waits for nobody. What the app answers once it had time is told, and nothing follows from it.
+#[test]
+fn who_was_repaired_is_asked_how_he_is_and_what_is_found_is_told() {
+    let mut story = about_to_repair();
+    let repair = story.journal.repair().unwrap();
+    assert_eq!((repair.apps.len(), repair.moved), (1, at(7400)), "only a health tells how an app is");
+    let asks = Decision::Do(Step::Gate(Gated::Repaired));
+    story.policy.home = None;
+    // Nobody is left who is due: all have the key that was made for it.
+    let seen = |time| seen(time, &[S, S, S]);
+    let waits = Decision::Waiting { reason: WaitFor::Gate(Gated::Repaired), until: at(7460) };
+    assert_eq!(story.look(&seen(7401)), waits, "that is before the end of the grace");
+    assert_eq!(story.look(&seen(7460)), asks);
+    let mut well = story.clone();
+    well.event(at(7461), Event::RepairPassed {});
+    assert!(well.journal.repair().is_none());
+    story.event(at(7800), Event::RepairFailed { detail: "503".into() });
+    let decision = story.look(&seen(7801));
+    assert!(matches!(decision, Decision::Waiting { reason: WaitFor::Grace(_), .. }), "{decision:?}");
+    let told = Standing::NotBack { at: at(7800), detail: "503".into() };
+    assert_eq!(
+        standing(&story.journal, &decision, &story.policy, at(90_000)),
+        Some(told),
+        "until a person says so"
+    );
+    story.event(at(90_000), Event::Unblocked {});
+    assert_eq!(standing(&story.journal, &decision, &story.policy, at(90_001)), None);
+}
+
+/// Its wave has a gate of its own.
+#[test]
+fn who_is_moved_after_he_was_repaired_is_asked_as_one_of_his_wave() {
+    let mut story = about_to_repair();
+    story.policy.waves = BTreeMap::new();
+    moves(&mut story, 7410, &[P, P, P]);
+    assert!(story.journal.repair().is_none() && story.journal.wave().is_some());
+}
+
+/// What `rotate --now` asks for after a wave was moved back. Others have the key already that it did not come back with: they
+/// are united first, and all of them get another after that.
+#[test]
+fn after_a_wave_that_was_moved_back_a_rotation_makes_another_key_once_nobody_holds_both() {
+    let mut story = about_to_move();
+    moves(&mut story, 7301, &[P, P, P]);
+    story.event(at(7365), Event::GatePassed { number: 1 });
+    moves(&mut story, 7965, &[S, P, P]);
+    let then = AfterGate::RollBack;
+    story.event(at(8400), Event::GateFailed { number: 2, detail: "503".into(), then });
+    let blocked = story.look(&seen(8410, &[S, P, P]));
+    assert!(matches!(blocked, Decision::Blocked(BlockedBy::Unhealthy { wave: 2, .. })), "{blocked:?}");
+    let mut asked = story.clone();
+    story.event(at(8500), Event::Unblocked {});
+    assert_eq!(moves(&mut story, 8501, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
+    asked.event(at(8500), Event::RotationRequested { compromised: false, noticed: false });
+    assert_eq!(moves(&mut asked, 8501, &[S, P, P]), (vec![app(1), app(2)], wave(2)), "to the same key");
+    asked.event(at(8600), Event::GatePassed { number: 2 });
+    asked.look(&seen(8601, &[S, S, S]));
+    let another = asked.look(&seen(8601 + 7200, &[S, S, S]));
+    assert_eq!(another, Decision::Do(Step::Regenerate(KeyType::Primary)));
+    asked.regenerate(at(8601 + 7200), KeyType::Primary, "p2");
+    asked.event(at(16_000), Event::Verified { key_type: KeyType::Primary });
+    let moved = asked.look(&snapshot(at(16_000), "p2", "s2", &[S, S, S]));
+    assert!(matches!(moved, Decision::Do(Step::Repoint { to: KeyType::Primary, .. })), "{moved:?}");
 }

@@ -78,8 +78,8 @@ fn a_rotation_waits_for_no_window_that_opens_after_an_announced_regeneration() {
     let told = |deadline: i64| {
         let mut story = story(&["Sat 02:00-03:00 UTC"], &[]);
         story.look(&snapshot(at(0), "p", "s", &[P]));
-        let Announced::Watched(watch) = Announced::of(at(deadline), at(0)) else { panic!("not ahead") };
-        story.event(at(0), Event::WatchAsked { from: watch.from, until: watch.until });
+        let Announced::Watched(watch) = Announced::of(both(at(deadline)), at(0)) else { panic!("not ahead") };
+        story.event(at(0), Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys });
         story.look(&snapshot(at(7200), "p", "s", &[P]))
     };
     let opens = SATURDAY + 2 * HOUR;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::intent::{Cause, RotationRequest};
 use crate::journal::InFlight;
 use crate::policy::ApprovalPolicy;
 
@@ -66,6 +67,11 @@ pub(super) enum Move {
     Resume,
     /// A person approves the rotation that waits for him, if one does.
     Approve,
+    /// It is announced that somebody will regenerate a key; who holds it is to be moved away.
+    Announce {
+        key_type: KeyType,
+        ahead: i64,
+    },
 }
 
 /// Where in a regeneration the process is killed.
@@ -368,10 +374,15 @@ impl World {
     fn act(&mut self, step: Step, kill: Kill) -> bool {
         match step {
             Step::Repoint { to, consumers, repair, part } => {
-                !self.is_begun(part, to, &consumers) || self.repoint(to, &consumers, (repair, part), kill)
+                !self.is_begun((part, repair), to, &consumers)
+                    || self.repoint(to, &consumers, (repair, part), kill)
             }
-            Step::Gate(number) => {
+            Step::Gate(Gated::Wave(number)) => {
                 self.ask_how_it_is(number);
+                true
+            }
+            Step::Gate(Gated::Repaired) => {
+                self.ask_how_the_repaired_are();
                 true
             }
             Step::Regenerate(key_type) => self.regenerate(key_type, kill),
@@ -401,7 +412,7 @@ impl World {
     }
 
     /// Takes down that a wave is begun; not where one of it is ill.
-    fn is_begun(&mut self, part: Part, to: KeyType, consumers: &[ConsumerRef]) -> bool {
+    fn is_begun(&mut self, (part, repair): (Part, bool), to: KeyType, consumers: &[ConsumerRef]) -> bool {
         let is_ill =
             |at: &ConsumerRef| self.apps.iter().enumerate().any(|(n, one)| app(n) == at.app && one.ill);
         if let Part::Wave { number, waits: true } = part
@@ -415,7 +426,7 @@ impl World {
         if let Part::Back(number) = part {
             assert!(self.journal.wave().is_some_and(|wave| wave.number == number), "{self:#?}");
         }
-        wave_begun(part, to, consumers).into_iter().for_each(|event| self.record(event));
+        begun((part, repair), to, consumers, &self.policy).into_iter().for_each(|event| self.record(event));
         true
     }
 
@@ -429,6 +440,17 @@ impl World {
         } else if over {
             let then = after_gate(&wave, &self.journal, &self.policy);
             self.record(Event::GateFailed { number, detail: "503".into(), then });
+        }
+    }
+
+    fn ask_how_the_repaired_are(&mut self) {
+        let repair = self.journal.repair().unwrap().clone();
+        let ill = (0..self.apps.len()).any(|n| self.apps[n].ill && repair.apps.contains(&app(n)));
+        let over = repair.moved + delta(self.policy.gate_after + self.policy.settle_within) <= self.now;
+        if !ill {
+            self.record(Event::RepairPassed {});
+        } else if over {
+            self.record(Event::RepairFailed { detail: "503".into() });
         }
     }
 
@@ -471,6 +493,9 @@ impl World {
             let comes_home = self.policy.home == Some(to) && held.iter().all(|held| *held <= key);
             let excused = back || comes_home || self.is_urgent();
             assert!(repair || approved || excused, "moved without an approval: {self:#?}");
+            let flees = self.apps[index].keys.iter().any(|key| self.compromised.contains(key));
+            let leaps = self.announced() == Some(to) && !flees && !back;
+            assert!(repair || !leaps, "moved to a key that others are about to regenerate: {self:#?}");
             // To repair it, what is invalid is replaced and what is valid stays.
             let listed = PerKey::from_fn(|key_type| self.listed(key_type));
             let stays = |held: &u64| repair && listed.iter().any(|(_, key)| key == held);
@@ -514,7 +539,23 @@ impl World {
     /// Whether an app holds a key that was there when the keys were reported as compromised.
     fn is_urgent(&self) -> bool {
         let held = self.apps.iter().filter(|app| !app.deleted).flat_map(|app| &app.keys);
-        held.into_iter().any(|key| self.compromised.contains(key))
+        let listed = PerKey::from_fn(|key_type| self.listed(key_type));
+        let announced =
+            |key: &u64| listed.iter().any(|(key_type, one)| one == key && self.is_announced(key_type));
+        // What is known of others is what they have said.
+        let said = (0..self.externals.len()).filter_map(|n| self.journal.report(&external(n)));
+        let of = |key_type| fingerprint(&listed[key_type].to_string());
+        let mut others = said.flat_map(|report| {
+            KeyType::ALL.into_iter().filter(|key_type| of(*key_type) == report.fingerprint)
+        });
+        held.into_iter().any(|key| self.compromised.contains(key) || announced(key))
+            || others.any(|key_type| self.is_announced(key_type))
+    }
+
+    /// Whether a regeneration of a key is announced that may still come.
+    fn is_announced(&self, key_type: KeyType) -> bool {
+        let mut open = self.journal.watches().iter().filter(|watch| self.now < watch.until);
+        open.any(|watch| watch.keys.is_some_and(|keys| keys[key_type]))
     }
 
     fn regenerate(&mut self, key_type: KeyType, kill: Kill) -> bool {
@@ -580,6 +621,7 @@ impl World {
                 self.record(Event::Resumed { by: "somebody".into() });
             }
             Move::Approve => self.approve(),
+            Move::Announce { key_type, ahead } => self.announce(key_type, ahead),
             Move::Request { compromised } => {
                 if self.journal.keys().is_some() {
                     if compromised {
@@ -587,9 +629,30 @@ impl World {
                         self.compromised.extend(self.pending.map(|(_, old, _)| old));
                     }
                     self.record(Event::RotationRequested { compromised, noticed: false });
+                    // What is made after it is made later.
+                    self.pass_time(1);
                 }
             }
         }
+    }
+
+    fn announce(&mut self, key_type: KeyType, ahead: i64) {
+        let keys = PerKey::from_fn(|one| one == key_type);
+        let deadline = Deadline { at: self.now + TimeDelta::seconds(ahead), keys };
+        let (seen, now) = (self.look(), self.now);
+        let rotation = RotationRequest { cause: Cause::Announced { keys }, since: None };
+        let open = Open { rotation: Some(rotation), deadlines: &[deadline].into(), ..Open::nothing() };
+        let assessed = assess(seen, &self.journal, open, &self.policy, now).unwrap();
+        assessed.news.into_iter().for_each(|event| self.record(event));
+    }
+
+    /// The key whose regeneration is announced, and that of the other is not, if it may come within a grace.
+    fn announced(&self) -> Option<KeyType> {
+        let alone = |key_type: &KeyType| self.is_announced(*key_type) && !self.is_announced(key_type.other());
+        let soon = self.now + delta(self.policy.grace);
+        let last =
+            self.journal.watches().iter().filter(|watch| watch.keys.is_some()).map(|watch| watch.until).max();
+        KeyType::ALL.into_iter().find(alone).filter(|_| last.is_some_and(|last| last <= soon))
     }
 
     /// A colleague gives an app a key. Giving it one that is being replaced is his own doing. The one assumption that

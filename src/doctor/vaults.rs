@@ -109,11 +109,11 @@ impl Asker<'_> {
             }
             ArmErrorKind::Barred(Barrier::SecretDisabled) => Some(fixes::enable_secret(secret)),
             ArmErrorKind::Gone if is_known => Some(fixes::recover_secret(secret)),
+            // Behind the command, so that it can be pasted.
             ArmErrorKind::Gone => Some(format!(
-                "if its name is mistyped, correct it where it stands, in {} or in the setting that refers to it; if it was \
-                 deleted, {}",
-                file_name(),
-                fixes::recover_secret(secret)
+                "{} # if it was deleted; if its name is mistyped, correct it in {}, or in the setting that refers to it",
+                fixes::recover_secret(secret),
+                file_name()
             )),
             _ => None,
         }

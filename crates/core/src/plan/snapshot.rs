@@ -496,3 +496,25 @@ impl Unknown {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Key;
+
+    /// What its secret holds is one thing, and what the processes of an app run with another.
+    #[test]
+    fn nobody_is_sure_of_an_app_with_replicas_of_before() {
+        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/containerApps/api";
+        let app = ConsumerId::ContainerApp(id.parse().unwrap());
+        let at = ConsumerRef { app: app.clone(), section: None, name: "signalr".into() };
+        let keys = PerKey::from_fn(|key_type| Key::new(format!("{key_type:?}")).fingerprint());
+        let mut snapshot = Snapshot::of_keys(DateTime::UNIX_EPOCH, keys);
+        snapshot.consumers.push(Consumer { at: at.clone(), holds: Holding::Valid(KeyType::Primary) });
+        assert!(snapshot.is_sure(&at));
+        let (fault, why) = (ReferenceFault::Awaited, "replicas of before are there".to_owned());
+        let name = "another, signalr".to_owned();
+        snapshot.unknown.push(Unknown::Reference { app, name, fault, why, passing: true });
+        assert!(!snapshot.is_sure(&at));
+    }
+}

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::instances::{Seen, look_at};
+use super::instances::{Seen, chosen, complain_of_unseen, look_with, onlooker};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::brief::called;
@@ -33,15 +33,46 @@ pub(super) async fn answer<More: Default + Serialize>(
     more: impl Fn(&ServiceConfig, &Preview) -> More,
     print: impl Fn(&ServiceConfig, &Preview),
 ) -> Exit {
-    let (seen, exit) = match look_at(named, environment).await {
-        Ok(seen) => seen,
-        Err(exit) => return exit,
+    let answered = async {
+        let rekey = onlooker(environment)?;
+        let seen = look_with(&rekey, &chosen(&rekey.config, named)?).await;
+        Ok(tell(&seen, Shape::of(json), more, print))
     };
-    if json {
-        terminal::json(&Answer { instances: seen.iter().map(|seen| Service::of(seen, &more)).collect() });
-    } else {
-        let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
-        shown.for_each(|(instance, preview)| print(instance, preview));
+    answered.await.unwrap_or_else(|exit| exit)
+}
+
+/// What an answer looks like.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    Text,
+    Json,
+    /// One object, on one line: there will be others.
+    JsonLine,
+}
+
+impl Shape {
+    pub(super) const fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
+/// Tells what was seen. What could not be looked at is complained of, and the others are shown all the same. The exit code says
+/// whether all is well.
+pub(super) fn tell<More: Default + Serialize>(
+    seen: &[Seen],
+    shape: Shape,
+    more: impl Fn(&ServiceConfig, &Preview) -> More,
+    print: impl Fn(&ServiceConfig, &Preview),
+) -> Exit {
+    let exit = complain_of_unseen(seen);
+    let answer = || Answer { instances: seen.iter().map(|seen| Service::of(seen, &more)).collect() };
+    match shape {
+        Shape::Json => terminal::json(&answer()),
+        Shape::JsonLine => terminal::json_line(&answer()),
+        Shape::Text => {
+            let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
+            shown.for_each(|(instance, preview)| print(instance, preview));
+        }
     }
     exit
 }

@@ -189,7 +189,11 @@ impl RunEvent {
                 | Self::NotWritten { .. }
                 | Self::Covered(Covered::Asked { compromised: true, .. })
                 | Self::Heeded {
-                    heeded: Heeded::Over | Heeded::NotAsked | Heeded::Expired { .. } | Heeded::Unknown,
+                    heeded: Heeded::Over
+                        | Heeded::NotAsked
+                        | Heeded::Expired { .. }
+                        | Heeded::Ahead { .. }
+                        | Heeded::Unknown,
                     ..
                 }
         )

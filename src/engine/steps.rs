@@ -120,9 +120,11 @@ impl Run<'_> {
         repair: bool,
     ) -> Result<(), RunError> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
-        let running = check.snapshot(self.service, lease.journal()).running;
-        let key = check.keys()[to].fingerprint();
-        self.record(lease, plan::handed_out(lease.journal(), &key, consumers, &running))?;
+        let event = {
+            let running = check.snapshot(self.service, lease.journal()).running;
+            plan::handed_out(lease.journal(), &check.keys()[to].fingerprint(), consumers, &running)
+        };
+        self.record(lease, event)?;
         let (consumers, mut failed) = self.not_in_vain(consumers);
         for consumers in self.actor().in_order(consumers) {
             failed.extend(self.repoint_all(lease, check, to, consumers, repair).await?);

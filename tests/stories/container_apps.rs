@@ -374,12 +374,11 @@ async fn an_execution_that_is_not_listed_any_more_keeps_its_key_alive() {
         assert!(told(&reports).contains("Azure does not list it any more"), "{}", told(&reports));
         assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0), "{comes_back}");
         story.sim.with(|state| state.end_execution(JOB, None, true)).unwrap();
-        // Until those have gone to whom it gave tokens.
-        story.clock.advance(2 * HOUR);
         if comes_back {
             proxy.bend(Straight);
         }
-        let hours = if comes_back { 3 } else { 8 };
+        // Those to whom it gave tokens until it ended have the grace.
+        let hours = if comes_back { 5 } else { 10 };
         let reports = watch(hours * HOUR).await;
         assert!(settled(&reports), "{comes_back}: {}", told(&reports));
         assert_eq!(story.requests("SignalR_RegenerateKey"), 4, "{comes_back}");

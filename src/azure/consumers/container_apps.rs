@@ -32,7 +32,7 @@
 //! and whatever ails it is not the key. An old one that stays holds its key for as long as it is there. Executions of a job have
 //! no restart: a key that one may run with lives until that one has ended. Those that run when a job is given another key are on
 //! record, and count until Azure tells that they have ended or until they cannot run any more: a list that is empty, or lacks
-//! them, tells nothing of them.
+//! them, tells nothing of them. The grace of a key begins when the last of them has ended: until then it signed tokens.
 //!
 //! That somebody changed an app since a run of ours (another secret of it, say) tells nothing of the secret that holds our key,
 //! and what that held in between Azure shows nowhere. Nor do its replicas tell, not even those that were there before: a container
@@ -173,8 +173,8 @@ pub struct ContainerApp {
     environment: Option<String>,
     /// The replicas of its active revisions, or its running executions.
     readers: Vec<Reader>,
-    /// The executions that are told to have ended.
-    ended: Vec<String>,
+    /// The executions that are told to have ended, with when, as far as that is told.
+    ended: Vec<(String, Option<DateTime<Utc>>)>,
     /// The active revisions, in Azure's order.
     revisions: Vec<String>,
     /// Variables whose values stand in its template and in those of its active revisions.
@@ -308,8 +308,13 @@ impl ContainerApp {
 
     /// Whether Azure tells of an execution, whatever it tells: that it runs, or that it has ended.
     pub(crate) fn tells_of(&self, execution: &str) -> bool {
-        self.ended.iter().any(|name| name == execution)
+        self.ended(execution).is_some()
             || self.readers.iter().any(|one| one.name == execution)
+    }
+
+    /// Of an execution that is told to have ended: when, if that is told.
+    pub(crate) fn ended(&self, execution: &str) -> Option<Option<DateTime<Utc>>> {
+        self.ended.iter().find(|(name, _)| name == execution).map(|(_, at)| *at)
     }
 
     /// Of what was written: whether a reader was there before and is to go.

@@ -17,7 +17,7 @@ use crate::azure::consumers::{Contents, Place, Versions};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use crate::report::text::readable;
-use rekey_core::journal::{Event, Journal};
+use rekey_core::journal::{Event, Held, Journal};
 use rekey_core::model::{
     ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, SecretId, names_signalr,
 };
@@ -423,7 +423,26 @@ fn add_executions(judged: &Judged<'_>, old: &[&Reader], out: &mut Snapshot) -> b
     }
     let none = going.is_empty();
     out.executions.extend(going);
+    out.executions.extend(ended(judged));
     none
+}
+
+/// Those on record that have ended. What they signed until then is good for the grace of their key, so they are kept in mind for
+/// as long as there is a key from before that nobody is to hold.
+fn ended(judged: &Judged<'_>) -> Vec<Execution> {
+    let on_record = judged.journal.executions(&judged.consumer).into_iter().flatten();
+    let ended = on_record.filter_map(|(name, until)| {
+        let told = judged.app.ended(name).map(|at| at.unwrap_or(judged.at).min(*until));
+        // Of which nothing is told any more it cannot run now.
+        let untold = (!judged.app.tells_of(name) && *until <= judged.at).then_some(*until);
+        let (job, name) = (judged.consumer.clone(), name.clone());
+        Some(Execution { job, name, began: None, until: told.or(untold)?, told: true })
+    });
+    let is_of_a_left_key = |one: &Execution| {
+        let mut keys = judged.journal.keys().into_iter().flat_map(PerKey::iter);
+        keys.any(|(_, record)| record.held != Held::Now && record.created <= one.until)
+    };
+    ended.filter(is_of_a_left_key).collect()
 }
 
 fn execution(judged: &Judged<'_>, reader: &Reader) -> Execution {

@@ -42,7 +42,8 @@ pub struct Snapshot {
     /// How long somebody whom no check shows may go on with a key after its last consumer left it, for each consumer that such
     /// may read: a secret that holds one, say.
     pub readers_within: BTreeMap<ConsumerId, Duration>,
-    /// Executions of jobs that run and may have been started with either key, or were seen to and are not seen to have ended.
+    /// Executions of jobs that run and may have been started with either key, or were seen to and are not seen to have ended; and
+    /// those that have, with when, as long as that keeps a key.
     pub executions: Vec<Execution>,
     /// All executions that run, whatever they were started with: who is given another key goes on, in these, with the one before.
     pub running: Vec<Execution>,

@@ -54,6 +54,7 @@ pub(super) struct Execution {
 struct OfExecution {
     status: Option<String>,
     start_time: Option<Value>,
+    end_time: Option<Value>,
 }
 
 /// The configuration of a job, for how long its executions may run. That of an app has nothing of it.
@@ -173,8 +174,8 @@ pub(super) struct WhoReads {
     /// Those of the active ones.
     pub revisions: Vec<String>,
     pub readers: Vec<Reader>,
-    /// The executions that have ended.
-    pub ended: Vec<String>,
+    /// The executions that have ended, with when, as far as that is told.
+    pub ended: Vec<(String, Option<DateTime<Utc>>)>,
     /// The variables in the templates of the active ones.
     pub variables: Vec<(String, SecretString)>,
 }
@@ -238,8 +239,11 @@ impl Place {
         Ok(listed.into_iter().map(reader).collect())
     }
 
-    /// Those that have not ended, in whatever word; and the names of those that have.
-    async fn executions(&self, arm: &Arm) -> Result<(Vec<Reader>, Vec<String>), ArmError> {
+    /// Those that have not ended, in whatever word; and the names of those that have, with when.
+    async fn executions(
+        &self,
+        arm: &Arm,
+    ) -> Result<(Vec<Reader>, Vec<(String, Option<DateTime<Utc>>)>), ArmError> {
         let all: Vec<Execution> = arm.pages(Call::get(EXECUTIONS, self.url(arm, "/executions"))).await?;
         let ended = ["Succeeded", "Failed", "Stopped"];
         let has_ended = |execution: &Execution| {
@@ -255,7 +259,8 @@ impl Place {
             longest: TimeDelta::zero(),
         };
         let (ended, going): (Vec<Execution>, Vec<_>) = all.into_iter().partition(has_ended);
-        Ok((going.into_iter().map(reader).collect(), ended.into_iter().map(|one| one.name).collect()))
+        let ended = ended.into_iter().map(|one| (one.name, time(one.properties.end_time.as_ref())));
+        Ok((going.into_iter().map(reader).collect(), ended.collect()))
     }
 }
 

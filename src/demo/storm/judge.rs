@@ -265,8 +265,8 @@ mod tests {
 
     #[test]
     fn who_is_moved_outside_of_one_is_not() {
-        // On Monday it is closed between 8 and 22 o'clock in Berlin.
-        let (closed, closing) = (after(2 * 24 * 60), after(2 * 24 * 60 - 3 * 60 + 1));
+        // From Monday to Friday it is closed between 8 and 22 o'clock in Berlin.
+        let (closed, closing) = (after(2 * 24 * 60), after(3 * 24 * 60 - 3 * 60 + 1));
         let said = hear(&mut fresh(), vec![moved(EAST, "web-sr-east", closed)], vec![]);
         assert!(said.len() == 1 && said[0].contains("no window is open"), "{said:?}");
         // What was begun before it closed is written to its end.

@@ -23,7 +23,8 @@ fn prober(gateway: &Url) -> DataPlane {
 
 #[tokio::test]
 async fn a_probe_is_signed_for_the_service_and_sent_to_the_gateway() {
-    let server = Server::play([Reply::with(404, &[("x-ms-error-code", "Warning.User.NotExisted")], "")]).await;
+    let server =
+        Server::play([Reply::with(404, &[("x-ms-error-code", "Warning.User.NotExisted")], "")]).await;
     let key = Key::new("a-key-that-is-no-base64");
     assert_eq!(ServiceType::SignalR.probe(&prober(&server.base), HOST, &key).await, Probe::Accepted);
     let [asked] = server.asked().try_into().unwrap();

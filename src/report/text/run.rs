@@ -312,7 +312,9 @@ pub(crate) fn once_approved(forecast: &Forecast) -> Vec<String> {
 pub(crate) fn watch(watch: &Watch) -> String {
     let why = match watch.keys {
         Some(PerKey { primary: true, secondary: false }) => "a regeneration of the Primary key is announced",
-        Some(PerKey { primary: false, secondary: true }) => "a regeneration of the Secondary key is announced",
+        Some(PerKey { primary: false, secondary: true }) => {
+            "a regeneration of the Secondary key is announced"
+        }
         _ if Announced::is_behind(watch) => "a regeneration is announced",
         _ => "a notice says that a key was regenerated, which Azure did not show yet",
     };

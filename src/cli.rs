@@ -243,11 +243,7 @@ fn with_config(environment: &Environment, config: Option<PathBuf>) -> Environmen
 }
 
 /// The handler logs for the host; the other commands answer on stdout, and log only that they wait for Azure, unless asked.
-fn start_log(
-    command: &Command,
-    (quiet, verbose): (bool, bool),
-    environment: &Environment,
-) -> Option<Logs> {
+fn start_log(command: &Command, (quiet, verbose): (bool, bool), environment: &Environment) -> Option<Logs> {
     // What is typed is meant more than what is set.
     let typed = if verbose { Some("debug") } else { quiet.then_some("warn") };
     let set = environment.get("RUST_LOG");
@@ -280,9 +276,15 @@ mod tests {
         let environment = Environment::from_iter([(HANDLER_PORT, "7071")]);
         for arguments in [&["signalr-rekey"][..], &["signalr-rekey", "handler"]] {
             let cli = parse(arguments.iter().map(OsString::from).collect(), &environment).unwrap();
-            assert!(matches!(cli, Cli { command: Command::Handler, config: None, quiet: false, verbose: false }), "{arguments:?}");
+            assert!(
+                matches!(cli, Cli { command: Command::Handler, config: None, quiet: false, verbose: false }),
+                "{arguments:?}"
+            );
         }
         let parsed = Cli::try_parse_from(["signalr-rekey", "handler"]).unwrap();
-        assert!(matches!(parsed, Cli { command: Command::Handler, config: None, quiet: false, verbose: false }));
+        assert!(matches!(
+            parsed,
+            Cli { command: Command::Handler, config: None, quiet: false, verbose: false }
+        ));
     }
 }

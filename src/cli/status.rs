@@ -42,7 +42,11 @@ const AT_LEAST: Duration = Duration::from_secs(2);
 
 fn look_again(text: &str) -> Result<Duration, String> {
     let every = duration(text, "10s")?;
-    if every < AT_LEAST { Err(text::watch_too_often(humantime::format_duration(AT_LEAST))) } else { Ok(every) }
+    if every < AT_LEAST {
+        Err(text::watch_too_often(humantime::format_duration(AT_LEAST)))
+    } else {
+        Ok(every)
+    }
 }
 
 /// What `status` adds: what is remembered.

@@ -169,7 +169,9 @@ fn the_table_of_commands_has_every_command_and_every_flag() {
     for subcommand in subcommands().iter().filter(|name| *name != "simulate") {
         let mine =
             named.iter().filter(|row| first(row) == *subcommand).flat_map(|row| row.split_whitespace());
-        let mine = mine.filter_map(|word| word.trim_matches(['[', ']']).split('[').next()).filter(|word| word.starts_with("--"));
+        let mine = mine
+            .filter_map(|word| word.trim_matches(['[', ']']).split('[').next())
+            .filter(|word| word.starts_with("--"));
         assert_eq!(mine.map(str::to_owned).collect::<BTreeSet<_>>(), flags(subcommand), "{subcommand}");
     }
     let codes =

@@ -13,7 +13,10 @@ fn commands() -> BTreeSet<String> {
     let help = text(&program(&["--help"]).output().unwrap().stdout);
     let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let named = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    named.map(|line| line.split_whitespace().next().unwrap().to_owned()).filter(|name| name != "help").collect()
+    named
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .filter(|name| name != "help")
+        .collect()
 }
 
 #[test]
@@ -62,7 +65,11 @@ fn there_is_a_man_page_for_the_program_and_for_each_command() {
     std::fs::write(&file, "").unwrap();
     let failed = program(&["man", file.to_str().unwrap()]).output().unwrap();
     assert_eq!(failed.status.code(), Some(1));
-    assert!(text(&failed.stderr).starts_with("could not write the man pages into "), "{}", text(&failed.stderr));
+    assert!(
+        text(&failed.stderr).starts_with("could not write the man pages into "),
+        "{}",
+        text(&failed.stderr)
+    );
 }
 
 #[test]

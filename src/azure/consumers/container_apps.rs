@@ -308,8 +308,7 @@ impl ContainerApp {
 
     /// Whether Azure tells of an execution, whatever it tells: that it runs, or that it has ended.
     pub(crate) fn tells_of(&self, execution: &str) -> bool {
-        self.ended(execution).is_some()
-            || self.readers.iter().any(|one| one.name == execution)
+        self.ended(execution).is_some() || self.readers.iter().any(|one| one.name == execution)
     }
 
     /// Of an execution that is told to have ended: when, if that is told.

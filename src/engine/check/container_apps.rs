@@ -19,7 +19,7 @@ use crate::report::text::azure as words;
 use crate::report::text::readable;
 use rekey_core::journal::{Event, Held, Journal};
 use rekey_core::model::{
-    ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, SecretId, names_signalr,
+    ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, PerKey, SecretId, names_signalr,
 };
 use rekey_core::plan::{
     Consumer, ConsumerRef, Execution, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,

@@ -205,6 +205,9 @@ words! {
         Self::Expired { at } =>
             "nothing is approved: by its time it was given at {}, which is too long ago. Approve the rotation anew, with an event \
             of now or signalr-rekey approve INSTANCE", readable(*at);
+        Self::Ahead { at } =>
+            "nothing is approved: by its time it is given at {}, which is still to come, so it would be good each time that it is sent \
+            again. Send one with the time of now, or run signalr-rekey approve INSTANCE", readable(*at);
         Self::Unknown => "nothing is approved: the service is not known to have had such a key. Take the key from plan";
     }
 }

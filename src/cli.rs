@@ -201,7 +201,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             #[cfg(feature = "command-line")]
             Command::Completions(args) => install::completions(&args, Cli::command()),
             #[cfg(feature = "command-line")]
-            Command::Man(args) => install::man(&args, Cli::command()),
+            Command::Man(args) => install::man(&args, &Cli::command()),
             #[cfg(feature = "simulator")]
             Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "simulator")]

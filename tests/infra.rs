@@ -576,6 +576,33 @@ fn the_alerts_look_for_words_that_the_program_says() {
     assert!(excluded.contains("Request;Exception;Trace"), "sampling would hide runs from the alerts");
 }
 
+/// The workbook asks for what the program writes: lines with these members, from these parts of it.
+#[test]
+fn the_workbook_asks_for_lines_that_the_program_writes() {
+    for name in ALL {
+        let workbook = only(name, "Microsoft.Insights/workbooks");
+        let data: Value = serde_json::from_str(text(&workbook, "/properties/serializedData")).unwrap();
+        let panels: Vec<&Value> = data["items"].as_array().unwrap().iter().filter(|one| one["type"] == 3).collect();
+        assert_eq!(panels.len(), 5, "{name}");
+        let app = only(name, "Microsoft.Web/sites")["name"].as_str().unwrap().to_owned();
+        for panel in panels {
+            let query = text(panel, "/content/query");
+            assert!(query.contains(&format!("AppRoleName =~ \"{app}\"")), "{query}");
+            assert_eq!(text(panel, "/content/timeContextFromParameter"), "period");
+            for part in query.split("target == \"").skip(1) {
+                let module = part.split('"').next().unwrap();
+                let path = module.replacen("signalr_rekey::", "src/", 1).replace("::", "/");
+                let source = fs::read_to_string(root().join(format!("{path}.rs"))).unwrap();
+                assert!(source.contains("tracing::info!("), "{module} logs nothing");
+            }
+        }
+    }
+    let line = fs::read_to_string(root().join("src/report/telemetry.rs")).unwrap();
+    for member in ["level: &'event str", "target: &'event str", "message: String"] {
+        assert!(line.contains(member), "{member}");
+    }
+}
+
 #[test]
 fn silence_is_told_once_there_is_code_and_no_later_than_its_schedule_calls_for() {
     // A rule that is not made cannot be switched off by a deployment that forgets `codeDeployed`.

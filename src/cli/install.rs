@@ -32,7 +32,7 @@ pub(super) fn completions(args: &CompletionsArgs, mut program: Command) -> Exit 
     Exit::Done
 }
 
-pub(super) fn man(args: &ManArgs, program: Command) -> Exit {
+pub(super) fn man(args: &ManArgs, program: &Command) -> Exit {
     let folder = args.folder.display();
     match write(args, program) {
         Ok(pages) => {
@@ -47,7 +47,7 @@ pub(super) fn man(args: &ManArgs, program: Command) -> Exit {
 }
 
 /// A page for the program and one for each of its commands; how many that are.
-fn write(args: &ManArgs, program: Command) -> io::Result<usize> {
+fn write(args: &ManArgs, program: &Command) -> io::Result<usize> {
     std::fs::create_dir_all(&args.folder)?;
     let before = program.clone().disable_help_subcommand(true);
     clap_mangen::generate_to(before, &args.folder)?;

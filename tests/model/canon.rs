@@ -199,6 +199,13 @@ impl Canon<'_> {
                 });
             }
         }
+        match journal.repair() {
+            None => self.put(0),
+            Some(repair) => {
+                self.put(1 + u8::from(repair.failed.is_some()));
+                self.age(tick(repair.moved), GATE_AFTER);
+            }
+        }
     }
 
     fn worker(&mut self, session: Option<&Session>) {

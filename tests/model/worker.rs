@@ -239,7 +239,11 @@ impl Pass<'_> {
             }
             Decision::Do(Step::Follow(_)) => Next::Poll,
             Decision::Do(Step::Verify(key_type)) => Next::Probe(key_type),
-            Decision::Do(Step::Gate(Gated::Repaired)) => panic!("nobody has a health"),
+            // Of a wave that ended with one of its keys: nothing follows from how it is.
+            Decision::Do(Step::Gate(Gated::Repaired)) => {
+                self.record(Event::RepairPassed {});
+                Next::Commit(After::Decide)
+            }
             Decision::Do(Step::Gate(Gated::Wave(number))) => {
                 let (detail, then) = (String::new(), AfterGate::RollBack);
                 let fails = self.rules.gate_fails && number == 1;

@@ -6,6 +6,7 @@
 mod app_configuration;
 mod app_locks;
 mod approval;
+mod clocks;
 #[path = "../common/mod.rs"]
 mod common;
 mod container_apps;

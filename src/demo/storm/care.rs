@@ -60,7 +60,8 @@ impl Care {
                     self.approve(storm, service, due).await?;
                 }
                 Some(Decision::Waiting { reason: WaitFor::Pause(_), .. }) if self.chance(20, "resumed") => {
-                    if storm.record(service.name(), Event::Resumed { by: "ada".into() }).await {
+                    let resumed = storm.record(service.name(), Event::Resumed { by: "ada".into() }).await;
+                    if resumed {
                         storm.judge.resumed(service.name());
                     }
                 }

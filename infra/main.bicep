@@ -254,6 +254,20 @@ module alerts 'modules/alerts.bicep' = {
   ]
 }
 
+module workbook 'modules/workbook.bicep' = {
+  params: {
+    name: ownName
+    location: location
+    tags: tags
+    insightsId: resourceId('Microsoft.Insights/components', ownName)
+    workspaceId: resourceId('Microsoft.OperationalInsights/workspaces', ownName)
+    appName: ownName
+  }
+  dependsOn: [
+    monitoring
+  ]
+}
+
 @description('The name of the function app, to which the code is published.')
 output functionAppName string = ownName
 

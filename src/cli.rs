@@ -16,6 +16,8 @@ mod doctor;
 mod handler;
 mod history;
 mod init;
+#[cfg(feature = "command-line")]
+mod install;
 mod instances;
 mod machine;
 mod notice;
@@ -50,9 +52,17 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// The configuration; else REKEY_CONFIG, else rekey.toml here
+    /// The configuration; else REKEY_CONFIG, else rekey.toml here; of `agent` else agent.toml here
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Only the answer, and what is wrong
+    #[arg(short, long, global = true)]
+    quiet: bool,
+
+    /// Log on stderr what is asked of Azure and what it answers, too
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
 }
 
 /// How to begin. A build without the embedded Azure has no demo to begin with.
@@ -104,7 +114,13 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Say for a consumer that nobody can see, or that only others can change, that it has left the old key
     Acknowledge(acknowledge::AcknowledgeArgs),
-    /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
+    /// Write completions for a shell to stdout
+    #[cfg(feature = "command-line")]
+    Completions(install::CompletionsArgs),
+    /// Write the man pages into a folder
+    #[cfg(feature = "command-line")]
+    Man(install::ManArgs),
+    /// Watch a rotation and a recovery under traffic, on an Azure that is built in; less than a minute
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development
@@ -153,14 +169,17 @@ fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Cli, cla
         _ => false,
     };
     if for_the_host {
-        return Ok(Cli { command: Command::Handler, config: None });
+        return Ok(Cli { command: Command::Handler, config: None, quiet: false, verbose: false });
     }
     Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches))
 }
 
 fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
     let environment = &with_config(environment, cli.config);
-    let _logs = start_log(&cli.command, environment);
+    if cli.quiet {
+        terminal::hush();
+    }
+    let _logs = start_log(&cli.command, (cli.quiet, cli.verbose), environment);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(workers()).build()?;
     let exit = runtime.block_on(async {
@@ -179,6 +198,10 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Approve(args) => approve::approve(args, environment).await,
             Command::Agent(args) => agent::agent(args, environment).await,
             Command::Acknowledge(args) => acknowledge::acknowledge(args, environment).await,
+            #[cfg(feature = "command-line")]
+            Command::Completions(args) => install::completions(&args, Cli::command()),
+            #[cfg(feature = "command-line")]
+            Command::Man(args) => install::man(&args, Cli::command()),
             #[cfg(feature = "simulator")]
             Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "simulator")]
@@ -220,12 +243,16 @@ fn with_config(environment: &Environment, config: Option<PathBuf>) -> Environmen
 }
 
 /// The handler logs for the host; the other commands answer on stdout, and log only that they wait for Azure, unless asked.
-fn start_log(command: &Command, environment: &Environment) -> Option<Logs> {
-    let filter = environment.get("RUST_LOG");
+fn start_log(command: &Command, (quiet, verbose): (bool, bool), environment: &Environment) -> Option<Logs> {
+    // What is typed is meant more than what is set.
+    let typed = if verbose { Some("debug") } else { quiet.then_some("warn") };
+    let set = environment.get("RUST_LOG");
     let waits = format!("off,{WAITS}=info");
+    let is_plain = environment.get("NO_COLOR").is_some_and(|set| !set.is_empty());
     let (shape, filter) = match command {
-        Command::Handler => (Output::of_handler(), filter),
-        _ => (Output::Text, filter.or(Some(&waits))),
+        Command::Handler => (Output::of_handler(is_plain), typed.or(set)),
+        _ if quiet => (Output::Text { is_plain }, Some("off")),
+        _ => (Output::Text { is_plain }, typed.or(set).or(Some(&waits))),
     };
     let logs = telemetry::init(shape, filter, Arc::new(SystemClock));
     logs.inspect_err(|error| terminal::complain(&cause::told(error))).ok()
@@ -249,9 +276,15 @@ mod tests {
         let environment = Environment::from_iter([(HANDLER_PORT, "7071")]);
         for arguments in [&["signalr-rekey"][..], &["signalr-rekey", "handler"]] {
             let cli = parse(arguments.iter().map(OsString::from).collect(), &environment).unwrap();
-            assert!(matches!(cli, Cli { command: Command::Handler, config: None }), "{arguments:?}");
+            assert!(
+                matches!(cli, Cli { command: Command::Handler, config: None, quiet: false, verbose: false }),
+                "{arguments:?}"
+            );
         }
         let parsed = Cli::try_parse_from(["signalr-rekey", "handler"]).unwrap();
-        assert!(matches!(parsed, Cli { command: Command::Handler, config: None }));
+        assert!(matches!(
+            parsed,
+            Cli { command: Command::Handler, config: None, quiet: false, verbose: false }
+        ));
     }
 }

@@ -158,7 +158,7 @@ impl Engine {
         let _at_work = self.at_work.begin();
         let run = run::Run::new(self, order, service);
         async {
-            let report = run.complete().await;
+            let report = run.complete().boxed().await;
             report.log();
             self.full_checks.note(order.intent.source, &report, self.clock.now());
             if let Some(notifier) = &self.notifier {

@@ -179,8 +179,13 @@ impl Found {
         let service = |service: &Service| {
             let named = match service.apps.len() + service.others.len() + service.kept.len() {
                 0 => "no app that holds a connection string of it was found".to_owned(),
-                1 => "1 app is named: it holds a connection string of it, or may".to_owned(),
-                number => format!("{number} apps are named: each holds a connection string of it, or may"),
+                1 => "1 consumer is named: it holds a connection string or a key of it, or may".to_owned(),
+                number if service.others.is_empty() && service.kept.is_empty() => {
+                    format!("{number} apps are named: each holds a connection string of it, or may")
+                }
+                number => format!(
+                    "{number} consumers are named: each holds a connection string or a key of it, or may"
+                ),
             };
             let doubtful = match service.doubtful.len() {
                 0 => String::new(),

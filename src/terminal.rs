@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::{self, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::clock::{Clock, SystemClock};
+use crate::compose::silent;
 use crate::engine::{Narrator, Stop};
 use crate::report::text::command as words;
 use crate::report::{RunEvent, cause};
@@ -46,6 +48,25 @@ impl From<Exit> for ExitCode {
 /// Why the answer was not written, if it was not.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
+/// Whether nothing but the answer, and what is wrong, is told.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing but the answer, and what is wrong, is told.
+pub(crate) fn hush() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// A line about what takes its time, for whoever wants to hear of it.
+pub(crate) fn mention(line: &str) {
+    if !is_quiet() {
+        complain(line);
+    }
+}
+
+fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// A line of the answer. A reader that has gone away (`| head`) is no failure of ours; a disk that is full is, and
 /// [`lost`] tells of it when the command ends.
 pub(crate) fn say(line: &str) {
@@ -65,6 +86,14 @@ pub(crate) fn note(written: io::Result<()>) {
 pub(crate) fn lost() -> Option<String> {
     note(io::stdout().lock().flush());
     LOST.get().map(|error| cause::because(words::BROKE_OFF, Some(error)))
+}
+
+/// Makes room for an answer that takes the place of the one before, where somebody watches.
+pub(crate) fn clear() {
+    if io::stdout().is_terminal() {
+        // Cursor home, then everything behind it, and what has scrolled away stays.
+        note(write!(io::stdout().lock(), "\x1b[H\x1b[J"));
+    }
 }
 
 /// A line about what is wrong.
@@ -155,7 +184,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn start(quiet: bool) -> Self {
         let watched = io::stderr().is_terminal() && io::stdout().is_terminal();
-        let bar = (!quiet && watched).then(|| {
+        let bar = (!quiet && !is_quiet() && watched).then(|| {
             let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
             let bar = ProgressBar::new_spinner()
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -173,6 +202,9 @@ impl Progress {
 
     /// Hears the lines of runs.
     pub(crate) fn narrator(&self) -> Narrator {
+        if is_quiet() {
+            return silent();
+        }
         let bar = self.bar.clone();
         Arc::new(move |instance: &ServiceId, line: &RunEvent| {
             let line = beside(&format!("{}: {line}", instance.name()), SystemClock.now());

@@ -393,6 +393,19 @@ fn apps_may_be_left_out_where_other_consumers_are_listed() {
         ),
         (r#"static_web_apps = ["GROUP/Microsoft.Web/sites/web"]"#, "not the id of a static web app"),
         (r#"static_web_apps = ["Endpoint=https://x;AccessKey=y"]"#, "looks like a connection string"),
+        (r#"vault_secrets = ["https://v.example.com/secrets/chat"]"#, "this is not the host of a Key Vault"),
+        (
+            r#"vault_secrets = ["https://v.vault.azure.net.evil.com/secrets/chat"]"#,
+            "not the host of a Key Vault",
+        ),
+        (
+            r#"vault_secrets = ["https://v.vault.azure.net/secrets/chat/0123456789abcdef0123456789abcdef"]"#,
+            "this is the URL of one version of a secret",
+        ),
+        (
+            r#"app_configuration = [{ endpoint = "https://s.example.com", key = "a" }]"#,
+            "this is not the host of an App Configuration store",
+        ),
     ] {
         let fault = read(lists).unwrap_err().to_string();
         assert!(

@@ -570,6 +570,7 @@ async fn each_invocation_has_its_own_line_and_its_run() {
         assert_eq!(status, 200, "{reply}");
     }
     assert_eq!(handler.call("OnKeyNotice", json!({"event": {"id": "2", "eventType": "Other"}})).await.0, 200);
+    handler.prints(3, |line| line.starts_with('{') && line.contains("OnKeyNotice is done: sr-demo: ")).await;
     let printed = handler.kill();
     let lines: Vec<Value> = printed.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let says = |line: &Value, word: &str| line["message"].as_str().unwrap().contains(word);
@@ -610,9 +611,14 @@ async fn the_reason_of_a_failure_is_in_one_line_and_a_repeat_is_asked_for() {
     let to_notice = handler.notice("sr-demo").await;
     assert_eq!((status, &reply["Outputs"]["res"]["statusCode"]), (200, &json!(503)), "{reply}");
     assert_eq!(to_notice.0, 503, "{}", to_notice.1);
+    let beginning = |function: &str| format!("{function} is not finished: sr-demo: failed: ");
+    for function in ["OnAlert", "OnKeyNotice"] {
+        let is_for_people = |line: &str| !line.starts_with('{') && line.contains(&beginning(function));
+        handler.prints(1, is_for_people).await;
+    }
     let printed = handler.kill();
     for function in ["OnAlert", "OnKeyNotice"] {
-        let beginning = format!("{function} is not finished: sr-demo: failed: ");
+        let beginning = beginning(function);
         let line =
             printed.lines().filter(|line| !line.starts_with('{')).find(|line| line.contains(&beginning));
         let line = line.unwrap_or_else(|| panic!("{beginning} is missing in {printed}"));
@@ -637,6 +643,7 @@ async fn a_timer_that_the_host_does_not_run_is_told_at_the_start_and_to_the_firs
             );
         }
         assert_eq!(answers.iter().filter(|answer| answer.contains(told)).count(), times, "{answers:?}");
+        handler.prints(2 * times, |line| line.starts_with('{') && line.contains(told)).await;
         let printed = handler.kill();
         // stderr has it once more.
         let lines = printed.lines().filter(|line| line.starts_with('{') && line.contains(told)).count();

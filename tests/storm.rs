@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use rekey_core::policy::Policy;
-use signalr_rekey::demo::storm::{StormOptions, StormSummary, storm};
+use signalr_rekey::demo::storm::{Bent, Moves, StormOptions, StormSummary, storm};
 
 fn played(options: &StormOptions) -> StormSummary {
     let summary = storm(options, |_| {}).unwrap();
@@ -24,6 +24,19 @@ fn holds(seed: u64, rotations: u64) -> StormSummary {
     );
     assert!(summary.rotations >= rotations && summary.kills > 0 && summary.refused > 0, "{summary}");
     assert!(summary.judged > 100, "runs are compared with what is true: {summary}");
+    let held = [
+        "paused",
+        "app that does not come back",
+        "unblocked",
+        "approved",
+        "approved twice",
+        "approval expired",
+    ];
+    for held in held {
+        assert!(summary.faults.contains_key(held), "no rotation is held back so: {held}: {summary}");
+    }
+    let Moves { moved, moved_back, repaired } = summary.moves;
+    assert!(moved > 100 && moved_back > 0 && repaired > 0, "who was given a key is judged: {summary}");
     summary
 }
 
@@ -50,14 +63,30 @@ fn the_same_seed_plays_the_same_storm() {
     assert_ne!(play(5).schedule, first.schedule);
 }
 
+/// Plays a storm whose workers are wrong, and wants that to be found out, in these words.
+fn is_found_out(bent: Bent, seed: u64, words: &str) {
+    let summary = played(&StormOptions { bent: Some(bent), ..StormOptions::new(seed, 12) });
+    assert!(summary.violations.iter().any(|violation| violation.contains(words)), "{summary}");
+}
+
 #[test]
 fn a_worker_that_leaves_out_what_it_cannot_read_is_found_out() {
-    let summary = played(&StormOptions { blind: true, ..StormOptions::new(3, 12) });
-    let found = |violation: &&String| violation.contains("ended well") && violation.contains("is answered");
-    assert!(
-        summary.violations.iter().any(|violation| found(&violation)),
-        "settled although unknown: {summary}"
-    );
+    is_found_out(Bent::Blind, 3, "ended well");
+}
+
+#[test]
+fn a_worker_that_knows_no_window_is_found_out() {
+    is_found_out(Bent::AtAnyTime, 1, "no window is open");
+}
+
+#[test]
+fn a_worker_that_asks_nobody_is_found_out() {
+    is_found_out(Bent::Unasked, 1, "nobody has approved");
+}
+
+#[test]
+fn a_worker_without_gates_is_found_out() {
+    is_found_out(Bent::Ungated, 1, "has not come back");
 }
 
 #[test]

@@ -215,6 +215,24 @@ mod tests {
         assert_eq!(names(folder.path()), [".env"]);
     }
 
+    /// All of it, the bits that make a program run as another among them; the copy of the old text has it too.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_keeps_every_bit_of_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run-with-key");
+        fs::write(&path, "old").unwrap();
+        let mode_of = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        for mode in [0o4750, 0o2750, 0o6755, 0o1640] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            replace(&path, "old", "new").unwrap();
+            assert_eq!((mode_of(&path), mode_of(&beside(&path, COPY))), (mode, mode));
+            put_back(&path).unwrap();
+            assert_eq!(mode_of(&path), mode);
+        }
+    }
+
     #[test]
     fn what_others_write_meanwhile_is_left() {
         let folder = tempfile::tempdir().unwrap();

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use clap::Args;
 
+use crate::azure::arm::ArmError;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, config_path, load_from};
-use crate::init::{self, Found, Named, Scope, is_misnamed};
+use crate::init::{self, Found, Named, Scope, ScopeError, is_misnamed};
 use crate::report::cause;
 use crate::report::text::command as words;
 use crate::terminal::{self, Exit};
@@ -71,9 +72,12 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     let arm = composed.map_err(|error| wrong(&error))?.arm.until(SystemClock.now() + PATIENCE);
     let failed = |error: &(dyn Error + 'static)| (Exit::Failed, cause::told(error));
     let scope = Scope::find(&arm, args.resource_group.as_deref(), args.subscription.as_deref()).await;
-    let scope = scope.map_err(|error| wrong(&error))?.and(named);
-    let found = Found::look(&arm, scope).await;
-    let found = found.map_err(|error| if is_misnamed(&error) { wrong(&error) } else { failed(&error) })?;
+    let refused = |error: &ArmError| if is_misnamed(error) { wrong(error) } else { failed(error) };
+    let scope = scope.map_err(|error| match &error {
+        ScopeError::Arm(error) => refused(error),
+        ScopeError::Several(_) | ScopeError::None | ScopeError::Unclear(_) => wrong(&error),
+    })?;
+    let found = Found::look(&arm, scope.and(named)).await.map_err(|error| refused(&error))?;
     found.summary().iter().for_each(|line| terminal::complain(line));
     let Some(text) = init::write(&found) else {
         return Err((Exit::Failed, words::INIT_NOTHING_FOUND.to_owned()));

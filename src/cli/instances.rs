@@ -135,20 +135,15 @@ pub(super) struct Seen {
     pub(super) found: Result<Preview, String>,
 }
 
-/// A look at each of the instances that were named, those with trouble first. What cannot be looked at is complained of,
-/// and the others are shown all the same. The exit code says whether all is well.
-pub(super) async fn look_at(named: &[String], environment: &Environment) -> Result<(Vec<Seen>, Exit), Exit> {
+/// The parts for a command that only looks, after a word on what it cannot know.
+pub(super) fn onlooker(environment: &Environment) -> Result<Engine, Exit> {
     let rekey = rekey(environment, silent())?;
     warn_of_no_journal(&rekey.config);
     warn_of_own_memory(&rekey.config);
-    let seen = look_with(&rekey, &chosen(&rekey.config, named)?).await;
-    let trouble = |seen: &Seen| seen.found.as_ref().is_ok_and(|preview| !preview.trouble().is_empty());
-    let exit = complain_once(failed(&seen));
-    let exit = if seen.iter().any(trouble) { Exit::Failed } else { exit };
-    Ok((seen, exit))
+    Ok(rekey)
 }
 
-/// The same with the parts at hand, without a word.
+/// A look at each of these instances, those with trouble first.
 pub(super) async fn look_with(rekey: &Engine, instances: &[&ServiceConfig]) -> Vec<Seen> {
     let mut seen = Vec::new();
     let mut silent_until = Some(SystemClock.now() + SILENCE);
@@ -162,7 +157,7 @@ pub(super) async fn look_with(rekey: &Engine, instances: &[&ServiceConfig]) -> V
                 () = SystemClock.sleep_until(until) => {
                     silent_until = None;
                     let left = instances.len() - number;
-                    terminal::complain(&still_checking(instance.id.name(), left, rounded(PATIENCE.to_std().unwrap_or_default())));
+                    terminal::mention(&still_checking(instance.id.name(), left, rounded(PATIENCE.to_std().unwrap_or_default())));
                     look.await
                 }
             },
@@ -184,6 +179,13 @@ async fn told(rekey: &Engine, instance: &ServiceConfig, error: &RunError) -> Str
         return why;
     }
     format!("{}; {why}", cut_off_by_keys(&cut_off))
+}
+
+/// Complains of what could not be looked at. Whether all is well, as an exit code.
+pub(super) fn complain_of_unseen(seen: &[Seen]) -> Exit {
+    let trouble = |seen: &Seen| seen.found.as_ref().is_ok_and(|preview| !preview.trouble().is_empty());
+    let exit = complain_once(failed(seen));
+    if seen.iter().any(trouble) { Exit::Failed } else { exit }
 }
 
 /// A line for each that could not be looked at.

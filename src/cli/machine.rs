@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::instances::{Seen, look_at};
+use super::instances::{Seen, chosen, complain_of_unseen, look_with, onlooker};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::brief::called;
@@ -33,15 +33,46 @@ pub(super) async fn answer<More: Default + Serialize>(
     more: impl Fn(&ServiceConfig, &Preview) -> More,
     print: impl Fn(&ServiceConfig, &Preview),
 ) -> Exit {
-    let (seen, exit) = match look_at(named, environment).await {
-        Ok(seen) => seen,
-        Err(exit) => return exit,
+    let answered = async {
+        let rekey = onlooker(environment)?;
+        let seen = look_with(&rekey, &chosen(&rekey.config, named)?).await;
+        Ok(tell(&seen, Shape::of(json), more, print))
     };
-    if json {
-        terminal::json(&Answer { instances: seen.iter().map(|seen| Service::of(seen, &more)).collect() });
-    } else {
-        let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
-        shown.for_each(|(instance, preview)| print(instance, preview));
+    answered.await.unwrap_or_else(|exit| exit)
+}
+
+/// What an answer looks like.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    Text,
+    Json,
+    /// One object, on one line: there will be others.
+    JsonLine,
+}
+
+impl Shape {
+    pub(super) const fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
+/// Tells what was seen. What could not be looked at is complained of, and the others are shown all the same. The exit code says
+/// whether all is well.
+pub(super) fn tell<More: Default + Serialize>(
+    seen: &[Seen],
+    shape: Shape,
+    more: impl Fn(&ServiceConfig, &Preview) -> More,
+    print: impl Fn(&ServiceConfig, &Preview),
+) -> Exit {
+    let exit = complain_of_unseen(seen);
+    let answer = || Answer { instances: seen.iter().map(|seen| Service::of(seen, &more)).collect() };
+    match shape {
+        Shape::Json => terminal::json(&answer()),
+        Shape::JsonLine => terminal::json_line(&answer()),
+        Shape::Text => {
+            let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
+            shown.for_each(|(instance, preview)| print(instance, preview));
+        }
     }
     exit
 }
@@ -419,7 +450,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
         section: consumer.at.section.map(section),
         name: Some(consumer.at.name.clone()).filter(|name| !name.is_empty()),
         holds,
-        certain: !snapshot.may_hold.contains(&consumer.at),
+        certain: snapshot.is_sure(&consumer.at),
         why,
         fingerprint,
     }
@@ -435,10 +466,20 @@ pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
             Holds::Invalid => words::HOLDS_INVALID,
             Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => words::HOLDS_UNSEEN,
         };
-        let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));
-        format!("{}{setting} {holds}", called(unknown.consumer()))
+        let consumer = unknown.consumer();
+        let what = match consumer {
+            ConsumerId::ContainerApp(_) => "secret",
+            _ => "setting",
+        };
+        let is_whole = matches!(consumer, ConsumerId::KeyValue(_) | ConsumerId::KeyVaultSecret(_));
+        let within = place.name.filter(|_| !is_whole);
+        let within = within.map_or(String::new(), |name| format!(" ({what} {name})"));
+        format!("{}{within} {holds}", called(consumer))
     };
     let told = |unknown: &Unknown| match unknown {
+        Unknown::NeverReported { consumer: consumer @ ConsumerId::Manual(_), .. } => {
+            vec![words::holds_unsaid(called(consumer))]
+        }
         Unknown::NeverReported { consumer, .. } => vec![words::holds_unreported(called(consumer))],
         Unknown::ExternalStale { consumer, held, .. } => {
             vec![words::holds_reported_stale(called(consumer), held)]
@@ -481,7 +522,9 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
 
 fn of_fault(fault: SettingFault) -> Holds {
     match fault {
-        SettingFault::KeyVaultReference | SettingFault::AppConfigurationReference => Holds::Reference,
+        SettingFault::KeyVaultReference
+        | SettingFault::AppConfigurationReference
+        | SettingFault::MistypedReference => Holds::Reference,
         SettingFault::Missing
         | SettingFault::NotOurs
         | SettingFault::Unnamed

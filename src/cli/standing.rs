@@ -50,7 +50,7 @@ fn made(record: &KeyRecord) -> String {
 
 fn holders(key_type: KeyType, record: &KeyRecord, seen: Option<&Snapshot>) -> String {
     let holders = seen.map(|seen| seen.holders(|holding| *holding == Holding::Valid(key_type)));
-    let is_sure = |at: &&ConsumerRef| seen.is_some_and(|seen| !seen.may_hold.contains(at));
+    let is_sure = |at: &&ConsumerRef| seen.is_some_and(|seen| seen.is_sure(at));
     let (sure, perhaps): (Vec<&ConsumerRef>, Vec<_>) = holders.iter().flatten().partition(is_sure);
     let perhaps: Vec<String> =
         perhaps.into_iter().map(|at| words::standing_may_hold(at.in_words())).collect();

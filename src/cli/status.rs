@@ -1,17 +1,21 @@
 //! `status`: each service as it stands.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::machine::{EventFields, answer, events, tell_rest, unseen};
+use super::instances::{chosen, look_with, onlooker};
+use super::machine::{EventFields, Shape, answer, events, tell, tell_rest, unseen};
 use super::web::web;
-use crate::config::{Environment, ServiceConfig};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Environment, ServiceConfig, duration};
 use crate::engine::Preview;
 use crate::report::text::journal::history;
 use crate::report::text::snapshot::holds;
 use crate::report::text::{InWords, command as text, readable};
-use crate::terminal::{self, Exit};
+use crate::terminal::{self, Exit, stopped};
 use rekey_core::journal::{Journal, Pause};
 use rekey_core::model::KeyType;
 use rekey_core::plan::Decision;
@@ -27,6 +31,22 @@ pub(super) struct StatusArgs {
     /// Show the status page instead, by what the last runs told, in a browser on this machine until ctrl-c
     #[arg(long, conflicts_with_all = ["json", "instances"])]
     web: bool,
+    /// Look again every so often until ctrl-c, 10s where nothing is said; with --json one object a look
+    #[arg(long, value_name = "EVERY", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
+        value_parser = look_again, conflicts_with = "web")]
+    watch: Option<Duration>,
+}
+
+/// The shortest time between two looks: each of them asks Azure for everything.
+const AT_LEAST: Duration = Duration::from_secs(2);
+
+fn look_again(text: &str) -> Result<Duration, String> {
+    let every = duration(text, "10s")?;
+    if every < AT_LEAST {
+        Err(text::watch_too_often(humantime::format_duration(AT_LEAST)))
+    } else {
+        Ok(every)
+    }
 }
 
 /// What `status` adds: what is remembered.
@@ -71,8 +91,39 @@ pub(super) async fn status(args: StatusArgs, environment: &Environment) -> Exit 
     if args.web {
         return web(environment).await;
     }
-    let remembered = |_: &ServiceConfig, preview: &Preview| Remembered::of(&preview.journal, preview.at);
-    answer((&args.instances, args.json), environment, remembered, print).await
+    match args.watch {
+        None => answer((&args.instances, args.json), environment, remembered, print).await,
+        Some(every) => watch(&args, every, environment).await.unwrap_or_else(|exit| exit),
+    }
+}
+
+fn remembered(_: &ServiceConfig, preview: &Preview) -> Remembered {
+    Remembered::of(&preview.journal, preview.at)
+}
+
+/// Looks again and again, until whoever watches has seen enough; how the last look ended is the answer.
+async fn watch(args: &StatusArgs, every: Duration, environment: &Environment) -> Result<Exit, Exit> {
+    let rekey = onlooker(environment)?;
+    let chosen = chosen(&rekey.config, &args.instances)?;
+    let shape = if args.json { Shape::JsonLine } else { Shape::Text };
+    let mut exit = Exit::Done;
+    let looks = async {
+        loop {
+            let seen = look_with(&rekey, &chosen).await;
+            if !args.json {
+                terminal::clear();
+                let at = readable(SystemClock.now());
+                terminal::say(&text::status_as_of(at, humantime::format_duration(every)));
+            }
+            exit = tell(&seen, shape, remembered, print);
+            SystemClock.sleep(every).await;
+        }
+    };
+    tokio::select! {
+        () = looks => {}
+        () = stopped() => {}
+    }
+    Ok(exit)
 }
 
 fn print(instance: &ServiceConfig, preview: &Preview) {

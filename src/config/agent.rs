@@ -14,7 +14,7 @@ use url::Url;
 
 use self::reporting::{reporting, url};
 use super::fault::{At, Report, Sourced};
-use super::places::what_it_is_not;
+use super::places::{no_secret, strange_vault, what_it_is_not};
 use super::settings;
 use super::values::{Fields, Form, Lasting, Node, OneOf, OrZero};
 use super::{AzureConfig, Environment, Faults};
@@ -225,9 +225,9 @@ fn secret(top: &Fields<'_>, report: &mut Report<'_>) -> Option<SecretId> {
     };
     let text = node.text(&wanted, report)?;
     let read = text.parse::<SecretId>().ok();
-    if read.is_none() {
-        let what = what_it_is_not(text, "this is not the URL of a Key Vault secret without a version");
-        report.at(&node.at, format!("{what}; write {wanted}"));
+    let fault = read.as_ref().map_or(Some(no_secret(text)), strange_vault);
+    if let Some(fault) = fault {
+        report.at(&node.at, format!("{fault}; write {wanted}"));
     }
     read
 }

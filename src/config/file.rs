@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::external::external;
 use super::fault::{At, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
-use super::places::{AT_TOP, IN_INSTANCE, TOP_ONLY, note_once, what_it_is_not};
+use super::places::{AT_TOP, IN_INSTANCE, TOP_ONLY, no_secret, note_once, strange_vault, what_it_is_not};
 use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node, OrZero, sourced};
 use super::waves::{WAVE_ONLY, Waves};
@@ -227,6 +227,10 @@ fn secret_id(
 ) -> Option<SecretId> {
     let text = node.text(wanted, report)?;
     if let Ok(id) = text.parse() {
+        if let Some(fault) = strange_vault(&id) {
+            report.at(&node.at, format!("{fault}; write {SECRET_ID}"));
+            return None;
+        }
         note_once(
             &id,
             &node.at,
@@ -236,8 +240,7 @@ fn secret_id(
         );
         return Some(id);
     }
-    let what = what_it_is_not(text, "this is not the URL of a Key Vault secret");
-    report.at(&node.at, format!("{what}; write {SECRET_ID}"));
+    report.at(&node.at, format!("{}; write {SECRET_ID}", no_secret(text)));
     None
 }
 

@@ -1,7 +1,8 @@
 //! Where keys of the file belong, and what is said of values in all of its lists.
 
 use super::fault::{At, Report};
-use rekey_core::model::ConnectionString;
+use crate::azure::cloud::Cloud;
+use rekey_core::model::{ConnectionString, KeyValueId, SecretId, SecretReference};
 
 pub(super) const TOP_ONLY: [&str; 5] = ["notice_budget", "timer_budget", "watch", "notify", "instance"];
 
@@ -26,6 +27,31 @@ pub(super) fn note_once<T: Clone + PartialEq>(
         }
         None => seen.push((id.clone(), at.clone())),
     }
+}
+
+/// What a text is that should be the URL of a secret, and is not.
+pub(super) fn no_secret<'s>(text: &str) -> &'s str {
+    let of_version = SecretReference::of_url(text).is_some_and(|reference| reference.version.is_some());
+    what_it_is_not(
+        text,
+        if of_version {
+            "this is the URL of one version of a secret, and each rotation makes another: leave the version out"
+        } else {
+            "this is not the URL of a Key Vault secret"
+        },
+    )
+}
+
+/// Why a secret is asked for nothing: its host is in no cloud that of a Key Vault, and nobody else is given a token.
+pub(super) fn strange_vault(secret: &SecretId) -> Option<&'static str> {
+    let is_vault = Cloud::ALL.iter().any(|cloud| secret.is_below(cloud.vault_suffix()));
+    (!is_vault).then_some("this is not the host of a Key Vault, so it is given no token")
+}
+
+/// The same of a key-value.
+pub(super) fn strange_store(key_value: &KeyValueId) -> Option<&'static str> {
+    let is_store = Cloud::ALL.iter().any(|cloud| key_value.is_below(cloud.store_suffixes()));
+    (!is_store).then_some("this is not the host of an App Configuration store, so it is given no token")
 }
 
 /// A connection string in the wrong place is more than a slip: it is a secret in a file.

@@ -16,7 +16,7 @@ use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, Transport};
 use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use chrono::{DateTime, Utc};
-use embedded_azure::{EmbeddedAzure, World};
+use embedded_azure::{EmbeddedAzure, Read, World};
 use url::Url;
 
 use crate::azure::arm::{Arm, ArmOptions};
@@ -54,8 +54,30 @@ pub fn rekey_toml(world: &World) -> String {
         text.push_str("]\n");
         let _ = listed(&mut text, "container_apps", &world.containers_of(service));
         let _ = listed(&mut text, "static_web_apps", &world.static_web_apps_of(service));
+        let _ = read_by_apps(&mut text, &world.read_by_apps(service));
     }
     text
+}
+
+/// The key-values that apps read by themselves, where there are any: by its settings no app tells of that.
+fn read_by_apps<A: Display>(text: &mut String, all: &[(&Read, Vec<A>)]) -> std::fmt::Result {
+    // A string of JSON is one of TOML.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let mut items = Vec::new();
+    for (read, apps) in all {
+        let Read::KeyValue { store, key, label } = read else { continue };
+        let label = label.as_ref().map_or(String::new(), |label| format!("label = {}, ", quoted(label)));
+        let apps: Vec<String> = apps.iter().map(|app| format!("\"{app}\"")).collect();
+        items.push(format!(
+            "  {{ endpoint = \"https://{store}.azconfig.io\", key = {}, {label}read_by = [{}] }},\n",
+            quoted(key),
+            apps.join(", ")
+        ));
+    }
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "app_configuration = [\n{}]", items.concat())
 }
 
 /// A list of ids, where there are any.

@@ -7,15 +7,19 @@
 //!
 //! Each run is a fresh process in all that matters: it has a new name and remembers nothing but what is in the store.
 //! `world` is what it goes over. `faults` is what happens to it, and `lasting` what of it lasts; `others` are those whom no
-//! worker can change; `flaky_store` is the store that fails with it, `run` has the workers and compares what they say with
-//! what is true, `invariants` is what must hold in the end.
+//! worker can change; `held` is what holds rotations back, and `care` has those who see to it; `flaky_store` is the store that
+//! fails with it, `run` has the workers and compares what they say with what is true, `judge` goes by what they did, and
+//! `invariants` is what must hold in the end.
 //!
 //! Guarantee: the same seed plays the same storm. Everything is on one thread, and one run at a time; the faults are drawn
 //! from one stream, and none depends on which of two requests of one run came first.
 
+mod care;
 mod faults;
 mod flaky_store;
+mod held;
 mod invariants;
+mod judge;
 mod lasting;
 mod others;
 mod run;
@@ -25,8 +29,10 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 
 pub use self::invariants::StormSummary;
-pub use self::run::StormOptions;
+pub use self::judge::Moves;
+pub use self::run::{Bent, StormOptions};
 
+use self::care::Care;
 use self::faults::Faults;
 use self::flaky_store::Kill;
 use self::others::Others;
@@ -52,11 +58,16 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
     let mut faults = Faults::new(options.seed);
     let mut rng = Rng::with_seed(options.seed ^ 0x0bad_5eed);
     let mut others = Others::new(options.seed, &storm.azure, storm.clock.now());
+    let mut care = Care::new(options.seed);
     let mut last = (0, 0);
-    while storm.rotations() < options.rotations && storm.rounds - last.1 < PATIENCE {
+    // A worker that is wrong has been found out.
+    let is_found = |storm: &Storm| options.bent.is_some() && !storm.untrue.is_empty();
+    while storm.rotations() < options.rotations && storm.rounds - last.1 < PATIENCE && !is_found(&storm) {
         let next = storm.next_round(&mut rng);
         others.until(&storm, next).await;
+        storm.begin_round();
         others.begin_round(&storm);
+        care.begin_round(&mut storm).await?;
         let kill = faults.begin_round(&mut storm);
         round(&mut storm, &mut rng, kill).await?;
         faults.end_round(&storm);
@@ -65,17 +76,23 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
             hear(last.0);
         }
     }
-    let hung = storm.rotations() < options.rotations;
+    let hung = storm.rounds - last.1 >= PATIENCE;
     faults.end(&mut storm);
-    settle(&mut storm, &mut others).await?;
-    Ok(invariants::check(options, &storm, &faults, hung).await)
+    if !is_found(&storm) {
+        settle(&mut storm, &mut others).await?;
+    }
+    Ok(invariants::check(options, &storm, (&faults, &care), hung).await)
 }
 
-/// Runs with nothing going wrong, until all is settled or a day has gone by.
+/// Runs with nothing going wrong, and with everybody doing what he is waited for, until all is settled or so much time has
+/// gone by that every freeze is over, and a window has been open for a day.
 async fn settle(storm: &mut Storm, others: &mut Others) -> Result<(), Trouble> {
-    let end = storm.clock.now() + TimeDelta::days(1);
+    let end = storm.clock.now() + TimeDelta::days(8);
     while storm.clock.now() < end && !storm.run_in_calm().await? {
-        others.until(storm, storm.clock.now() + TimeDelta::minutes(10)).await;
+        Care::see_to_all(storm).await;
+        let now = storm.clock.now();
+        let next = storm.rests_until().filter(|until| now < *until).unwrap_or(now + TimeDelta::minutes(10));
+        others.until(storm, next.min(end)).await;
     }
     // So that nothing hides behind the last request.
     others.until(storm, storm.clock.now() + TimeDelta::hours(2)).await;

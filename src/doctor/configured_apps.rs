@@ -134,9 +134,9 @@ fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Findi
             (Check::KeyVault, nothing_is_regenerated.to_owned())
         }
         Unknown::Setting { name, fault, .. } => match fault {
-            SettingFault::KeyVaultReference | SettingFault::AppConfigurationReference => {
-                (Check::KeyVault, nothing_is_regenerated.to_owned())
-            }
+            SettingFault::KeyVaultReference
+            | SettingFault::AppConfigurationReference
+            | SettingFault::MistypedReference => (Check::KeyVault, nothing_is_regenerated.to_owned()),
             SettingFault::NotOurs | SettingFault::Missing => {
                 (Check::Consumer, format!("{}{nothing_is_regenerated}", did_you_mean(app, read, name)))
             }

@@ -128,6 +128,7 @@ fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
 fn pointer(unknown: &Unknown) -> Option<String> {
     match unknown {
         Unknown::Setting { name, fault, .. } => match fault {
+            SettingFault::MistypedReference => Some(format!("{name} begins like a reference, and is none")),
             SettingFault::KeyVaultReference => Some(format!("{name} is a Key Vault reference")),
             SettingFault::AppConfigurationReference => {
                 Some(format!("{name} is an App Configuration reference"))

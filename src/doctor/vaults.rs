@@ -5,8 +5,8 @@ use super::finding::{Check, Finding};
 use super::{fixes, permission};
 use crate::azure::arm::{ArmErrorKind, Barrier, Caller};
 use crate::azure::consumers::app_service::ReferenceIdentity;
-use crate::report::text::InWords;
 use crate::report::text::snapshot as text;
+use crate::report::text::{InWords, file_name};
 use rekey_core::model::{AppId, ConsumerId, SecretId};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
@@ -61,7 +61,8 @@ fn seen_of(
             }
             Unknown::Unreadable { app: app @ ConsumerId::KeyVaultSecret(secret), .. } => {
                 let refused = instance.refused.get(app).into_iter().flatten();
-                fix = refused.filter_map(|refusal| asker.way_to(secret, refusal.kind)).next();
+                let is_known = instance.journal.as_ref().is_ok_and(|journal| journal.seen(app).is_some());
+                fix = refused.filter_map(|refusal| asker.way_to(secret, refusal.kind, is_known)).next();
                 app
             }
             Unknown::NoConsumer { app: app @ ConsumerId::KeyVaultSecret(_) } => app,
@@ -97,8 +98,9 @@ struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    /// What lets this identity read and write a secret, or the function app reach its vault.
-    fn way_to(&self, secret: &SecretId, why: ArmErrorKind) -> Option<String> {
+    /// What lets this identity read and write a secret, or the function app reach its vault. Of one that was never seen nobody
+    /// can tell whether it was ever there.
+    fn way_to(&self, secret: &SecretId, why: ArmErrorKind, is_known: bool) -> Option<String> {
         match why {
             ArmErrorKind::Forbidden => fixes::own_secret_role(self.caller, secret),
             ArmErrorKind::Barred(Barrier::VaultPolicy) => fixes::vault_policy(self.caller, secret),
@@ -106,7 +108,13 @@ impl Asker<'_> {
                 self.own.map(|own| fixes::vault_network(own, secret))
             }
             ArmErrorKind::Barred(Barrier::SecretDisabled) => Some(fixes::enable_secret(secret)),
-            ArmErrorKind::Gone => Some(fixes::recover_secret(secret)),
+            ArmErrorKind::Gone if is_known => Some(fixes::recover_secret(secret)),
+            // Behind the command, so that it can be pasted.
+            ArmErrorKind::Gone => Some(format!(
+                "{} # if it was deleted; if its name is mistyped, correct it in {}, or in the setting that refers to it",
+                fixes::recover_secret(secret),
+                file_name()
+            )),
             _ => None,
         }
     }

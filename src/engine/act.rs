@@ -104,6 +104,8 @@ pub enum RewriteError {
     },
     /// What was written is not what is there.
     Overwritten { place: Place },
+    /// It was written so often in this run, and each time something else has changed it since.
+    NotKept { place: Place, writes: u32 },
 }
 
 impl RewriteError {
@@ -112,7 +114,9 @@ impl RewriteError {
         match self {
             Self::Arm { error, .. } => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
             Self::Locked { error: LockError::Store(error), .. } => error.is_passing(),
-            Self::Locked { error: LockError::Held(_), .. } | Self::Overwritten { .. } => true,
+            Self::Locked { error: LockError::Held(_), .. }
+            | Self::Overwritten { .. }
+            | Self::NotKept { .. } => true,
         }
     }
 
@@ -121,7 +125,7 @@ impl RewriteError {
         match self {
             Self::Arm { error, .. } => error.kind() == ArmErrorKind::OutOfTime,
             Self::Locked { error, .. } => matches!(error, LockError::Held(_)),
-            Self::Overwritten { .. } => false,
+            Self::Overwritten { .. } | Self::NotKept { .. } => false,
         }
     }
 }

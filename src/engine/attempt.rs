@@ -288,6 +288,9 @@ impl Run<'_> {
         for app in &snapshot.gone {
             self.emit_once(RunEvent::Gone(app.clone()));
         }
+        for (app, at) in &snapshot.changed {
+            self.emit_once(RunEvent::ChangedSince { app: app.clone(), at: *at });
+        }
         for unknown in &snapshot.unknown {
             self.emit_once(RunEvent::Unseen(unknown.clone()));
         }

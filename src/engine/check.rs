@@ -349,6 +349,9 @@ impl Check {
             }
         }
         snapshot.add_external(service.external.iter().cloned(), journal);
+        let is_valid = |key: &Fingerprint| snapshot.keys.iter().any(|(_, current)| current == key);
+        let seen = journal.all_seen().filter(|(_, held)| held.iter().any(is_valid));
+        snapshot.may_work = seen.map(|(consumer, _)| consumer.clone()).collect();
         snapshot
     }
 

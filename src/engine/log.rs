@@ -127,6 +127,7 @@ impl RunLog {
             RunEvent::WritersAsked => self.writers_asked = true,
             RunEvent::Written { place, given } => self.write(place, given),
             RunEvent::Gone(_)
+            | RunEvent::ChangedSince { .. }
             | RunEvent::Heeded { .. }
             | RunEvent::Unseen(_)
             | RunEvent::Waiting(_)

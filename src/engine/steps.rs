@@ -120,7 +120,11 @@ impl Run<'_> {
         repair: bool,
     ) -> Result<(), RunError> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
-        self.record(lease, plan::handed_out(lease.journal(), &check.keys()[to].fingerprint(), consumers))?;
+        let event = {
+            let running = check.snapshot(self.service, lease.journal()).running;
+            plan::handed_out(lease.journal(), &check.keys()[to].fingerprint(), consumers, &running)
+        };
+        self.record(lease, event)?;
         let (consumers, mut failed) = self.not_in_vain(consumers);
         for consumers in self.actor().in_order(consumers) {
             failed.extend(self.repoint_all(lease, check, to, consumers, repair).await?);
@@ -184,8 +188,9 @@ impl Run<'_> {
             |consumer: &ConsumerRef| Place::of_consumer(consumer).is_some_and(|place| vain.contains(&place));
         let left = consumers.iter().filter(|consumer| !is_vain(consumer));
         let left = left.cloned().collect();
-        let overwritten = vain.into_iter().map(|place| RewriteError::Overwritten { place }).collect();
-        (left, overwritten)
+        let not_kept =
+            vain.into_iter().map(|place| RewriteError::NotKept { place, writes: WRITES }).collect();
+        (left, not_kept)
     }
 
     /// Repoints as many apps as one proof of the lease is good for; what failed.

@@ -22,6 +22,12 @@ pub enum RunEvent {
     },
     /// An app was deleted, as far as can be seen.
     Gone(ConsumerId),
+    /// A container app was changed by somebody, after it was seen to hold what it holds.
+    ChangedSince {
+        app: ConsumerId,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// Something cannot be seen.
     Unseen(Unknown),
     /// There is nothing to do before a time.
@@ -142,6 +148,7 @@ impl RunEvent {
             // That it is on record is told by the record.
             Self::Heeded { heeded, .. } => !matches!(heeded, Heeded::Recorded { .. }),
             Self::Gone(_)
+            | Self::ChangedSince { .. }
             | Self::Unseen(_)
             | Self::Waiting(_)
             | Self::Covered(_)
@@ -182,7 +189,11 @@ impl RunEvent {
                 | Self::NotWritten { .. }
                 | Self::Covered(Covered::Asked { compromised: true, .. })
                 | Self::Heeded {
-                    heeded: Heeded::Over | Heeded::NotAsked | Heeded::Expired { .. } | Heeded::Unknown,
+                    heeded: Heeded::Over
+                        | Heeded::NotAsked
+                        | Heeded::Expired { .. }
+                        | Heeded::Ahead { .. }
+                        | Heeded::Unknown,
                     ..
                 }
         )

@@ -37,13 +37,16 @@ pub enum Output {
     /// JSON lines on stdout, warnings and errors on stderr too.
     Json,
     /// Readable text on stderr; stdout belongs to the command's answer.
-    Text,
+    Text {
+        /// Without colours, at a terminal too (`NO_COLOR`).
+        is_plain: bool,
+    },
 }
 
 impl Output {
     /// What the handler uses: text for somebody who sits before it, JSON for the host.
-    pub fn of_handler() -> Self {
-        if io::stdout().is_terminal() { Self::Text } else { Self::Json }
+    pub fn of_handler(is_plain: bool) -> Self {
+        if io::stdout().is_terminal() { Self::Text { is_plain } } else { Self::Json }
     }
 }
 
@@ -86,8 +89,8 @@ pub fn init(output: Output, filter: Option<&str>, clock: Arc<dyn Clock>) -> Resu
             registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init().map_err(LogError::Again)?;
             Ok(logs)
         }
-        Output::Text => {
-            let ansi = io::stderr().is_terminal();
+        Output::Text { is_plain } => {
+            let ansi = io::stderr().is_terminal() && !is_plain;
             let lost = move |lines| Line::lost(lines, &*clock).text(Level::WARN).into();
             let outlet = Outlet::open(io::stderr(), lost)?;
             let logs = Logs(vec![outlet.clone()]);

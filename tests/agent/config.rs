@@ -98,6 +98,16 @@ fn what_is_missing_is_told() {
     the configuration has a fault:
       agent.toml:5:1: report: the code of the function is missing; write code_file = "…" with the file that holds it, or set REKEY_REPORT_CODE
     "#);
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("code");
+    fs::write(&empty, " \n").unwrap();
+    let with_file = format!("{more}code_file = {empty:?}\n");
+    let empty = load_agent_from(&format!("{GOOD}{RELOAD}{with_file}"), "agent.toml", &none).unwrap_err();
+    assert!(empty.to_string().contains("this file is empty; write the function's code into it"), "{empty}");
+    let of_version = GOOD.replace("/secrets/chat", "/secrets/chat/0123456789abcdef0123456789abcdef");
+    assert!(load(&format!("{of_version}{RELOAD}")).unwrap_err().contains("the URL of one version"));
+    let elsewhere = GOOD.replace("vault.azure.net", "example.com");
+    assert!(load(&format!("{elsewhere}{RELOAD}")).unwrap_err().contains("not the host of a Key Vault"));
     let http = load(&format!("{GOOD}{RELOAD}{}", more.replace("https:", "http:"))).unwrap_err();
     insta::assert_snapshot!(http, @r#"
     the configuration has a fault:

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ impl Drop for Azure {
 pub struct Handler {
     pub child: Child,
     url: String,
-    printed: Vec<JoinHandle<String>>,
+    printed: Vec<Printed>,
     http: Client,
 }
 
@@ -211,7 +212,21 @@ impl Handler {
     pub fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.printed.drain(..).map(|printed| printed.join().unwrap()).collect()
+        self.printed.drain(..).map(Printed::whole).collect()
+    }
+
+    /// Waits until so many such lines are printed: the log is written by a thread of its own, which an answer does not wait for,
+    /// and who kills the process may be quicker.
+    pub async fn prints(&self, lines: usize, is_meant: impl Fn(&str) -> bool) {
+        let printed = || self.printed.iter().map(|stream| stream.lines(&is_meant)).sum::<usize>();
+        for _ in 0..600 {
+            if printed() >= lines {
+                return;
+            }
+            // There is no event to wait for.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{lines} such lines are not printed, but {}", printed());
     }
 }
 
@@ -222,12 +237,33 @@ impl Drop for Handler {
     }
 }
 
-fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        let _ = from.read_to_string(&mut text);
-        text
-    })
+/// What a stream has brought so far, read by a thread of its own.
+struct Printed {
+    so_far: Arc<Mutex<Vec<u8>>>,
+    reading: JoinHandle<()>,
+}
+
+impl Printed {
+    fn lines(&self, is_meant: impl Fn(&str) -> bool) -> usize {
+        String::from_utf8_lossy(&self.so_far.lock().unwrap()).lines().filter(|line| is_meant(line)).count()
+    }
+
+    /// All of it, once its writer is gone.
+    fn whole(self) -> String {
+        self.reading.join().unwrap();
+        text(&self.so_far.lock().unwrap())
+    }
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> Printed {
+    let so_far = Arc::new(Mutex::new(Vec::new()));
+    let (into, mut chunk) = (Arc::clone(&so_far), [0; 4096]);
+    let reading = std::thread::spawn(move || {
+        while let Ok(read @ 1..) = from.read(&mut chunk) {
+            into.lock().unwrap().extend_from_slice(&chunk[..read]);
+        }
+    });
+    Printed { so_far, reading }
 }
 
 /// A port that was free a moment ago, as the host picks it too.

@@ -760,7 +760,7 @@ async fn what_a_vault_refuses_has_a_command_of_its_own() {
         (
             |state| state.delete_secret("kv-demo", "signalr").unwrap(),
             |state| state.recover_secret("kv-demo", "signalr").unwrap(),
-            Some("az keyvault secret recover --vault-name kv-demo --name signalr"),
+            Some("recover --vault-name kv-demo --name signalr # if it was deleted; if its name is mistyped"),
         ),
     ];
     story.config.own_site = Some("chat-func".into());

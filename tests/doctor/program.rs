@@ -250,6 +250,16 @@ async fn init_writes_to_stdout_and_says_what_it_could_not_read() {
     assert!(nothing.stdout.is_empty());
 }
 
+/// That nobody answers is no fault of the command line.
+#[test]
+fn init_fails_where_azure_is_out_of_reach() {
+    let azure = Azure::start(&[]);
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = azure.command(&["init", "--output", "-"]);
+    let output = command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+}
+
 #[test]
 fn of_what_a_flag_names_init_blames_the_flag_and_no_file() {
     let azure = Azure::start(&[]);

@@ -74,7 +74,8 @@ fn due() -> Due {
 fn waits() -> Vec<WaitFor> {
     let job = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/jobs/nightly".parse().unwrap();
     let job = ConsumerId::ContainerApp(job);
-    let execution = Execution { job, name: "nightly-x".into(), began: Some(now()), until: now() };
+    let execution =
+        Execution { job, name: "nightly-x".into(), began: Some(now()), until: now(), told: false };
     let secret = ConsumerId::KeyVaultSecret(SecretId::new("v.vault.azure.net", "chat").unwrap());
     let readers = Unseen { consumer: secret, since: now(), until: now() };
     let all = vec![
@@ -185,6 +186,7 @@ fn unknowns() -> Vec<Unknown> {
         reader(name()),
         reader(key_value().to_string()),
         setting(SettingFault::KeyVaultReference),
+        setting(SettingFault::MistypedReference),
         setting(SettingFault::Missing),
         setting(SettingFault::NotOurs),
         setting(SettingFault::KeyInOtherText),
@@ -223,6 +225,7 @@ fn unknowns() -> Vec<Unknown> {
             Unknown::Setting { fault, .. } => match fault {
                 SettingFault::KeyVaultReference
                 | SettingFault::AppConfigurationReference
+                | SettingFault::MistypedReference
                 | SettingFault::Missing
                 | SettingFault::NotOurs
                 | SettingFault::Unnamed
@@ -436,7 +439,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
         Event::Recovered {},
-        Event::AppsSeen { apps: [(app(), vec![])].into(), dictionaries: [].into() },
+        Event::AppsSeen { apps: [(app(), vec![])].into(), dictionaries: [].into(), executions: [].into() },
         Event::AppsBlurred { apps: [app()].into() },
         Event::AppsMissing { missing: true },
         Event::AppsMissing { missing: false },

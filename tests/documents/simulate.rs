@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use embedded_azure::{BarrierKind, FaultKind, World};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
+use signalr_rekey::config::{self, Environment};
+use signalr_rekey::demo::setup;
 
 use super::common::azurite;
 use super::common::program::{Azure, PROGRAM, program, text};
@@ -237,6 +239,25 @@ impl Drop for Simulate {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Which apps read a key-value by themselves no setting of theirs tells, so the configuration does.
+#[test]
+fn the_configuration_of_a_world_names_who_reads_a_key_value_by_itself() {
+    let world: World = serde_json::from_value(world()).unwrap();
+    let config = config::load_from(
+        &setup::rekey_toml(&world),
+        "rekey.toml",
+        &Environment::from_iter([("REKEY_STATE", "memory")]),
+    );
+    let service = config.unwrap().instances.remove(0);
+    let [read] = &service.app_configuration[..] else { panic!("{:?}", service.app_configuration) };
+    assert_eq!(
+        read.id.to_string(),
+        "https://cs-demo.azconfig.io/kv/Azure:SignalR:ConnectionString?label=prod"
+    );
+    let names: Vec<String> = read.read_by.iter().map(rekey_core::model::AppId::name).collect();
+    assert_eq!(names, ["chat-web", "chat-web/staging"]);
 }
 
 #[test]

@@ -12,6 +12,8 @@ use embedded_azure::{
 };
 use rekey_core::intent::Intent;
 use rekey_core::model::{KeyType, KeyValueId};
+use rekey_core::plan::CutOff;
+use rekey_core::policy::FirstRotation;
 use signalr_rekey::config::KeyValueConfig;
 use signalr_rekey::report::RunReport;
 
@@ -264,6 +266,27 @@ async fn what_cannot_be_seen_or_written_of_a_key_value_blocks() {
         assert_eq!(story.requests("AppConfiguration_PutKeyValue"), 0, "{name}");
         assert_eq!(story.sim.report().refused_unexplained, 0, "{name}");
     }
+}
+
+/// Who may hold either key is not told as cut off, by all likelihood, where one of them changes: the key-value that it reads
+/// holds the other, and always did.
+#[tokio::test]
+async fn a_reader_that_may_have_a_valid_key_is_told_as_one() {
+    let mut story = story(HOUR).await;
+    story.config.instances[0].policy.first_rotation = FirstRotation::WhenDue;
+    story.sim.with(|state| state.lock_key_value("store", KEY, LABEL, true)).unwrap();
+    story.sim.fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::ServerError).times(1_000));
+    story.tick().await;
+    let other = in_the_store(&story).other();
+    story.force("sr-demo", &[other]).unwrap();
+    let is_perhaps = |who: &&CutOff| matches!(who, CutOff::AsLikelyNot(_));
+    for reports in [story.repair().await, story.tick().await] {
+        let cut_off = &reports[0].cut_off;
+        assert_eq!((cut_off.len(), cut_off.iter().filter(is_perhaps).count()), (3, 3), "{cut_off:?}");
+    }
+    story.force("sr-demo", &KeyType::ALL).unwrap();
+    let cut_off = &story.repair().await[0].cut_off;
+    assert!(cut_off.len() >= 3 && !cut_off.iter().any(|who| is_perhaps(&who)), "{cut_off:?}");
 }
 
 /// What forbids writing alone shows at the write: nobody is moved, and it goes on when it is allowed.

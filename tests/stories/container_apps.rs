@@ -340,6 +340,52 @@ async fn an_execution_that_runs_keeps_its_key_alive_until_it_ends() {
     is_well(&story, JOB);
 }
 
+/// A list of executions in which one is missing that was seen to run tells nothing of it: it counts until Azure says that it has
+/// ended, or until it cannot run any more.
+#[tokio::test]
+async fn an_execution_that_is_not_listed_any_more_keeps_its_key_alive() {
+    for comes_back in [true, false] {
+        let mut world = with_a_job(0);
+        world.container_jobs[0].replica_timeout = Some(86_400);
+        let story = of(world, options()).await;
+        let proxy = Proxy::start(story.sim.base(), Straight).await;
+        let rekey = story.worker(&proxy.base, story.store.clone(), story.clock.clone());
+        let watch = async |time: Duration| {
+            let end = story.clock.now() + delta(time);
+            loop {
+                let reports = rekey.run(&story.order(Intent::operator(false), 9 * MINUTE)).await;
+                if story.clock.now() >= end {
+                    return reports;
+                }
+                story.clock.advance(10 * MINUTE);
+            }
+        };
+        assert!(settled(&watch(DAY).await));
+        story.clock.advance(31 * DAY);
+        story.sim.with(|state| state.start_execution(JOB)).unwrap();
+        let mut is_written = false;
+        proxy.bend(move |request: &str| {
+            is_written |= request.starts_with("PATCH") && request.contains(JOB);
+            let is_list = request.contains("/executions") && is_written;
+            is_list.then(|| Answer::new(200, "application/json", r#"{"value":[]}"#))
+        });
+        let reports = watch(20 * HOUR).await;
+        assert_eq!(story.requests("SignalR_RegenerateKey"), 3, "{comes_back}: {}", told(&reports));
+        assert!(told(&reports).contains("Azure does not list it any more"), "{}", told(&reports));
+        assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0), "{comes_back}");
+        story.sim.with(|state| state.end_execution(JOB, None, true)).unwrap();
+        if comes_back {
+            proxy.bend(Straight);
+        }
+        // Those to whom it gave tokens until it ended have the grace.
+        let hours = if comes_back { 5 } else { 10 };
+        let reports = watch(hours * HOUR).await;
+        assert!(settled(&reports), "{comes_back}: {}", told(&reports));
+        assert_eq!(story.requests("SignalR_RegenerateKey"), 4, "{comes_back}");
+        is_well(&story, JOB);
+    }
+}
+
 /// It is waited for by its name, and until a time that stays, whenever one looks; nobody says that its key is held by nobody.
 #[tokio::test]
 async fn the_wait_for_an_execution_names_it_and_its_end_stays() {
@@ -459,6 +505,43 @@ async fn an_old_string_that_is_put_back_is_replaced_again() {
     });
     let reports = story.watch(2 * DAY).await;
     assert!(settled(&reports), "{}", told(&reports));
+    is_well(&story, API);
+}
+
+/// Who writes our secret again and again is told as one, with how often it was tried, and not as one who was quicker.
+#[tokio::test]
+async fn who_undoes_what_is_written_is_told_with_how_often() {
+    let story = story(app(by_value())).await;
+    for nth in 1..20 {
+        story.sim.after("ContainerAppsRevisions_RestartRevision", nth, |state| {
+            state.edit_container_secret(API, "signalr", Some(STRING)).unwrap();
+        });
+    }
+    let mut all = String::new();
+    for _ in 0..40 {
+        all += &told(&story.run(Intent::operator(false), 2 * HOUR).await);
+        story.clock.advance(10 * MINUTE);
+    }
+    assert!(all.contains("were given the new key 4 times in this run"), "{all}");
+    assert!(!all.contains("at the same time"), "{all}");
+}
+
+/// An app that somebody changes in the grace period counts as one that may hold either key, for nobody can tell what it held in
+/// between; and that is said, once for each change.
+#[tokio::test]
+async fn why_an_app_counts_as_a_holder_that_somebody_changed_is_told() {
+    let story = story(app(by_value())).await;
+    while holds(&story, API) == Some(KeyType::Primary) {
+        story.watch(MINUTE).await;
+        story.clock.advance(10 * MINUTE);
+    }
+    story.watch(5 * MINUTE).await;
+    story.clock.advance(5 * MINUTE);
+    story.sim.with(|state| state.edit_container_secret(API, "other", Some("theirs"))).unwrap();
+    let reports = story.tick().await;
+    let said = told(&reports);
+    assert_eq!(said.matches("the container app chat-api was changed at ").count(), 1, "{said}");
+    assert!(settled(&story.watch(DAY).await));
     is_well(&story, API);
 }
 

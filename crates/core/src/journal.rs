@@ -75,6 +75,11 @@ pub struct Journal {
     /// before it was known refuse a document that has any: they would take one that comes back empty for left.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     dictionaries: BTreeMap<ConsumerId, BTreeSet<String>>,
+    /// Of jobs, the executions that were seen to run and may have been started with a key that is to be left, and when each will
+    /// have ended at the latest: until then, or until they are seen to have ended, they count. Releases of before it was known
+    /// refuse a document that has any: they would take them for ended where Azure lists none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    executions: BTreeMap<ConsumerId, BTreeMap<String, DateTime<Utc>>>,
     /// Those of them that went out of sight since, and may have taken any key there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     blurred: BTreeSet<ConsumerId>,
@@ -179,6 +184,11 @@ impl Journal {
     /// The dictionaries of an app that were last seen with keys, where they are on record.
     pub fn dictionaries(&self, app: &ConsumerId) -> Option<&BTreeSet<String>> {
         self.dictionaries.get(app)
+    }
+
+    /// The executions of a job that were seen to run with what they were started with, and when each will have ended.
+    pub fn executions(&self, job: &ConsumerId) -> Option<&BTreeMap<String, DateTime<Utc>>> {
+        self.executions.get(job)
     }
 
     /// Whether an app that was seen went out of sight since, and may have taken any key there.
@@ -309,9 +319,11 @@ impl Journal {
                 self.replace(*key_type, KeyRecord::new(fingerprint, at, Origin::Outside, Held::Unknown(at)));
             }
             Event::Recovered {} => self.unrepaired = false,
-            Event::AppsSeen { apps, dictionaries } => {
+            Event::AppsSeen { apps, dictionaries, executions } => {
                 self.dictionaries.retain(|app, _| !apps.contains_key(app));
                 self.dictionaries.extend(dictionaries.clone());
+                self.executions.retain(|job, _| !apps.contains_key(job));
+                self.executions.extend(executions.clone());
                 self.seen.extend(apps.iter().map(|(app, held)| (app.clone(), held.clone())));
                 self.blurred.retain(|app| !apps.contains_key(app));
             }
@@ -529,6 +541,7 @@ impl Journal {
         let watches = self.watches.iter().flat_map(|watch| [watch.from, watch.until]);
         let reports = self.reports.values().flat_map(|report| [report.since, report.at]);
         let readers = self.readers.values().map(|left| left.at);
+        let executions = self.executions.values().flat_map(BTreeMap::values).copied();
         let waves = self.wave.iter().flat_map(|wave| [Some(wave.moved), wave.decided()]).flatten();
         let held_back = self.held_back.iter().map(|held_back| held_back.at);
         let repair = self.repair.iter().flat_map(|repair| {
@@ -536,7 +549,7 @@ impl Journal {
         });
         let paused = self.paused.iter().flat_map(|pause| [pause.at, pause.until]);
         let approved = self.approved.iter().flat_map(|approval| [approval.at, approval.until]);
-        let others = reports.chain(readers).chain(waves).chain(held_back).chain(repair);
+        let others = reports.chain(executions).chain(readers).chain(waves).chain(held_back).chain(repair);
         let others = others.chain(paused).chain(approved);
         of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history).chain(others)
     }
@@ -567,13 +580,29 @@ impl Journal {
         });
     }
 
+    /// The wave that was moved last is over, for one of its keys is: nobody can be moved back, or on. How those are who were not
+    /// seen to be well stays to be told.
+    fn end_wave(&mut self) {
+        self.held_back = None;
+        let Some(wave) = self.wave.take() else { return };
+        let failed = match wave.gate {
+            Gate::Passed { .. } => return,
+            Gate::Open => None,
+            Gate::Failed { at, detail, .. } => Some(Unwell { at, detail }),
+        };
+        let known = self.repair.take();
+        let (apps, before) = known.map_or_else(Default::default, |known| (known.apps, known.failed));
+        let apps = apps.into_iter().chain(wave.apps).collect();
+        self.repair = Some(Repair { apps, moved: wave.moved, failed: failed.or(before) });
+    }
+
     /// Changes what is known of a key, which whatever is legal here has.
     fn change(&mut self, key_type: KeyType, change: impl FnOnce(&mut KeyRecord)) {
         let Some(keys) = &mut self.keys else { return };
         let before = keys[key_type].fingerprint.clone();
         change(&mut keys[key_type]);
         if keys[key_type].fingerprint != before {
-            (self.wave, self.held_back) = (None, None);
+            self.end_wave();
             self.readers.retain(|_, left| left.fingerprint != before);
             self.approved.take_if(|approval| approval.fingerprint == before);
             self.former.push_back(before);

@@ -243,14 +243,22 @@ impl State {
     /// Replaces the app settings; the app restarts if anything is different.
     fn replace_settings(&mut self, at: usize, settings: BTreeMap<String, String>) {
         let old = std::mem::replace(&mut self.apps[at].settings, settings);
-        let names = different(&old, &self.apps[at].settings);
+        let new = self.apps[at].settings.clone();
+        let names = different(&old, &new);
+        let place = self.apps[at].name.clone();
+        self.hand_over(&place, old.values().map(String::as_str), new.values().map(String::as_str));
         self.settings_changed(at, names);
     }
 
     /// Replaces the connection-string section; the app restarts if anything is different.
     fn replace_connection_strings(&mut self, at: usize, entries: BTreeMap<String, ConnectionStringEntry>) {
         let old = std::mem::replace(&mut self.apps[at].connection_strings, entries);
-        let names = different(&old, &self.apps[at].connection_strings);
+        let new = self.apps[at].connection_strings.clone();
+        let names = different(&old, &new);
+        let place = self.apps[at].name.clone();
+        let values = |entry: &'_ ConnectionStringEntry| entry.value.clone();
+        let [before, after]: [Vec<String>; 2] = [&old, &new].map(|all| all.values().map(values).collect());
+        self.hand_over(&place, before.iter().map(String::as_str), after.iter().map(String::as_str));
         self.settings_changed(at, names);
     }
 

@@ -161,7 +161,12 @@ fn perform(state: &mut State, target: &Target, call: &mut Call, fault: Option<&F
     call.delay = fault.map(Fault::delay).unwrap_or_default();
     let answer = match (instead, happens) {
         (Some(answer), _) => Some(answer),
-        (None, true) => Some(serve(state, target, call)),
+        (None, true) => {
+            state.asked = !matches!(target, Target::Control);
+            let answer = serve(state, target, call);
+            state.asked = false;
+            Some(answer)
+        }
         (None, false) => None,
     };
     let answer =

@@ -39,6 +39,7 @@ mod deeds;
 pub mod event_grid;
 mod faults;
 pub mod functions_host;
+mod handovers;
 mod http;
 mod identity;
 mod ids;
@@ -85,6 +86,7 @@ pub use self::changes::{EditError, Unknown};
 pub use self::clock::{Clock, SystemClock, TokioClock, VirtualClock};
 pub use self::event_grid::EventGrid;
 pub use self::faults::{Fault, FaultKind};
+pub use self::handovers::{Handover, Standing};
 pub use self::ids::{
     AppId, ContainerId, ContainerKind, Key, KeyType, Pair, ServiceId, StaticSiteId, StoreId, VaultId,
 };

@@ -24,6 +24,7 @@ use crate::containers::{Container, Making};
 use crate::deeds::Entry;
 use crate::event_grid::Queue;
 use crate::faults::{FaultKind, Faults, Hooks};
+use crate::handovers::Handover;
 use crate::identity::Identity;
 use crate::ids::KeyType;
 use crate::late::Late;
@@ -86,6 +87,10 @@ pub struct State {
     /// What a hook wants to become of the request that it waited for.
     pub(crate) spoiled: Option<FaultKind>,
     pub(crate) log: Log,
+    /// Who was given which key.
+    pub(crate) handovers: Vec<Handover>,
+    /// Whether what happens now was asked for through an interface of Azure.
+    pub(crate) asked: bool,
     pub(crate) started: DateTime<Utc>,
     activity: broadcast::Sender<Activity>,
     pub(crate) buckets: Buckets,
@@ -179,6 +184,8 @@ impl State {
             hooks: Hooks::default(),
             spoiled: None,
             log: Log::default(),
+            handovers: Vec::new(),
+            asked: false,
             started: now,
             activity: broadcast::Sender::new(ACTIVITIES_KEPT),
             buckets: Buckets::default(),
@@ -302,8 +309,10 @@ impl State {
         for at in (0..self.operations.len()).filter(|at| due(&self.operations[*at])).collect::<Vec<_>>() {
             self.finish(at);
         }
+        self.asked = true;
         self.write_late();
         self.finish_writes();
+        self.asked = false;
         if self.next_sync <= now {
             self.next_sync += SYNC_EVERY;
             self.sync_secrets();

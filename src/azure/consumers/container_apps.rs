@@ -30,7 +30,15 @@
 //!
 //! A new replica that does not come up keeps nobody waiting for longer than `STARTS_WITHIN`: it was made with the new value,
 //! and whatever ails it is not the key. An old one that stays holds its key for as long as it is there. Executions of a job have
-//! no restart: a key that one may run with lives until that one has ended.
+//! no restart: a key that one may run with lives until that one has ended. Those that run when a job is given another key are on
+//! record, and count until Azure tells that they have ended or until they cannot run any more: a list that is empty, or lacks
+//! them, tells nothing of them. The grace of a key begins when the last of them has ended: until then it signed tokens.
+//!
+//! That somebody changed an app since a run of ours (another secret of it, say) tells nothing of the secret that holds our key,
+//! and what that held in between Azure shows nowhere. Nor do its replicas tell, not even those that were there before: a container
+//! of one that ends is started anew in the same replica, with what the secrets hold then, and whether a secret that is mounted
+//! as a file is read anew without any start is not documented. So who may have started with another key counts as a holder,
+//! the grace begins anew when he was restarted, and `Snapshot::changed` has the reason told.
 
 mod readers;
 mod secrets;
@@ -165,6 +173,8 @@ pub struct ContainerApp {
     environment: Option<String>,
     /// The replicas of its active revisions, or its running executions.
     readers: Vec<Reader>,
+    /// The executions that are told to have ended, with when, as far as that is told.
+    ended: Vec<(String, Option<DateTime<Utc>>)>,
     /// The active revisions, in Azure's order.
     revisions: Vec<String>,
     /// Variables whose values stand in its template and in those of its active revisions.
@@ -296,6 +306,16 @@ impl ContainerApp {
         &self.readers
     }
 
+    /// Whether Azure tells of an execution, whatever it tells: that it runs, or that it has ended.
+    pub(crate) fn tells_of(&self, execution: &str) -> bool {
+        self.ended(execution).is_some() || self.readers.iter().any(|one| one.name == execution)
+    }
+
+    /// Of an execution that is told to have ended: when, if that is told.
+    pub(crate) fn ended(&self, execution: &str) -> Option<Option<DateTime<Utc>>> {
+        self.ended.iter().find(|(name, _)| name == execution).map(|(_, at)| *at)
+    }
+
     /// Of what was written: whether a reader was there before and is to go.
     pub(crate) fn replaces(&self, reader: &str) -> bool {
         self.written.as_ref().is_some_and(|written| written.replaced.contains(reader))
@@ -336,14 +356,15 @@ impl ConsumerKind for Place {
     /// The secrets first: what was changed between the two readings makes replicas look older than they are, and not younger.
     async fn read(&self, arm: &Arm) -> Result<ContainerApp, ArmError> {
         let secrets = self.list_secrets(arm).await?;
-        let (resource, WhoReads { revisions, mut readers, variables, .. }) = match self.who_runs(arm).await {
-            // Something of it went between two questions; then it is no contradiction when they are asked again.
-            Err(error) if error.kind() == ArmErrorKind::Conflict => {
-                arm.rest(AGAIN).await;
-                self.who_runs(arm).await?
-            }
-            read => read?,
-        };
+        let (resource, WhoReads { revisions, mut readers, ended, variables, .. }) =
+            match self.who_runs(arm).await {
+                // Something of it went between two questions; then it is no contradiction when they are asked again.
+                Err(error) if error.kind() == ArmErrorKind::Conflict => {
+                    arm.rest(AGAIN).await;
+                    self.who_runs(arm).await?
+                }
+                read => read?,
+            };
         let (changed, updating, failed) = (resource.changed(), resource.is_updating(), resource.has_failed());
         let Properties { environment_id, managed_environment_id, template, configuration, .. } =
             resource.properties;
@@ -358,6 +379,7 @@ impl ConsumerKind for Place {
             failed,
             environment,
             readers,
+            ended,
             revisions,
             variables,
             written: None,

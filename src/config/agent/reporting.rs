@@ -74,8 +74,12 @@ fn code(
                 report.at(&node.at, format!("{REPORT_CODE} is set as well; use one of the two"));
             }
             let file = path(&node, ("the file with the function's code", CODE_FILE), report)?;
-            if let Err(error) = std::fs::read_to_string(&file) {
-                report.at(&node.at, cause::because("this file cannot be read", Some(&error)));
+            match std::fs::read_to_string(&file) {
+                Err(error) => report.at(&node.at, cause::because("this file cannot be read", Some(&error))),
+                Ok(text) if text.trim().is_empty() => {
+                    report.at(&node.at, "this file is empty; write the function's code into it");
+                }
+                Ok(_) => {}
             }
             Some(Code::File(file))
         }
@@ -97,6 +101,9 @@ impl Code {
         match self {
             Self::File(file) => {
                 let text = SecretString::from(std::fs::read_to_string(file)?);
+                if text.expose_secret().trim().is_empty() {
+                    return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the file is empty"));
+                }
                 Ok(Some(SecretString::from(text.expose_secret().trim())))
             }
             Self::Given(code) => Ok(Some(code.clone())),

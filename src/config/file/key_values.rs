@@ -2,6 +2,7 @@
 
 use super::{APP_ID, AT_TOP, IN_INSTANCE, PolicyLayer, TOP_ONLY, app_id, note_once, what_it_is_not};
 use crate::config::fault::{At, Report};
+use crate::config::places::strange_store;
 use crate::config::values::{Fields, Form, Lasting, Node, OrZero};
 use crate::config::waves::Waves;
 use crate::config::{AppConfig, KeyValueConfig, READERS_WITHIN};
@@ -49,6 +50,10 @@ fn key_value(
         report.at(&fields.at, format!("{what}; write {EXAMPLE}: the endpoint is a host alone, and {rest}"));
         return None;
     };
+    if let Some(fault) = strange_store(&id) {
+        report.at(&fields.at, format!("{fault}; write {EXAMPLE}"));
+        return None;
+    }
     note_once(
         &id,
         &fields.at,

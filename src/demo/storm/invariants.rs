@@ -6,7 +6,9 @@ use std::fmt;
 use embedded_azure::Report;
 use serde::Serialize;
 
+use super::care::Care;
 use super::faults::Faults;
+use super::judge::Moves;
 use super::run::{Storm, StormOptions};
 use super::world::{BYSTANDER, Place, consumers, places, signers};
 use crate::clock::{Clock, SystemClock};
@@ -26,6 +28,8 @@ pub struct StormSummary {
     pub runs: u64,
     /// How many of them ended well, and were compared with what the embedded Azure knows to be true.
     pub judged: u64,
+    /// Who was given another key, by what the embedded Azure has on record, and was judged.
+    pub moves: Moves,
     /// How many of them were killed.
     pub kills: u64,
     /// How runs ended.
@@ -72,6 +76,8 @@ impl fmt::Display for StormSummary {
         writeln!(f, "{:>10}  rotations, with {} regenerations", self.rotations, self.regenerations)?;
         writeln!(f, "{:>10}  runs in {} rounds: {}", self.runs, self.rounds, list(&self.endings))?;
         writeln!(f, "{:>10}  of them ended well, and were compared with what is true", self.judged)?;
+        let Moves { moved, moved_back, repaired } = self.moves;
+        writeln!(f, "{moved:>10}  moves to another key, {moved_back} of them back, and {repaired} repairs")?;
         writeln!(
             f,
             "{:>10}  requests to Azure, {} to the storage",
@@ -92,7 +98,7 @@ impl fmt::Display for StormSummary {
 pub(super) async fn check(
     options: &StormOptions,
     storm: &Storm,
-    faults: &Faults,
+    (faults, care): (&Faults, &Care),
     hung: bool,
 ) -> StormSummary {
     let report = storm.azure.report();
@@ -125,13 +131,14 @@ pub(super) async fn check(
     if regenerations > most {
         violations.push(format!("{regenerations} regenerations; {most} at most were called for"));
     }
-    summary(options, storm, faults, &report, violations)
+    let happened = faults.counts().iter().chain(care.counts()).map(|(what, count)| (*what, *count)).collect();
+    summary(options, storm, happened, &report, violations)
 }
 
 fn summary(
     options: &StormOptions,
     storm: &Storm,
-    faults: &Faults,
+    faults: BTreeMap<&'static str, u64>,
     report: &Report,
     violations: Vec<String>,
 ) -> StormSummary {
@@ -141,9 +148,10 @@ fn summary(
         rounds: storm.rounds,
         runs: storm.runs,
         judged: storm.judged,
+        moves: storm.judge.counts,
         kills: storm.kills,
         endings: storm.endings.clone(),
-        faults: faults.counts().clone(),
+        faults,
         client_calls: report.calls,
         refused: report.refused,
         refused_unexplained: report.refused_unexplained,

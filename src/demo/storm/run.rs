@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use embedded_azure::{EmbeddedAzure, Options, VirtualClock};
+use embedded_azure::{EmbeddedAzure, Options, State, VirtualClock};
 use fastrand::Rng;
 use url::Url;
 
 use super::flaky_store::{FlakyStore, Kill};
+use super::held::{self, Health};
+use super::judge::{Evidence, Judge};
 use super::world;
 use crate::azure::http::Http;
 use crate::clock::{Clock, SystemClock};
@@ -25,7 +27,7 @@ use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Held, Journal, Origin};
 use rekey_core::model::{Fingerprint, ServiceId};
 use rekey_core::plan::Decision;
-use rekey_core::policy::Policy;
+use rekey_core::policy::{ApprovalPolicy, Policy};
 use rekey_core::time::delta;
 
 /// What kind of storm.
@@ -39,20 +41,35 @@ pub struct StormOptions {
     pub policy: Policy,
     /// The interval between two client calls of an app.
     pub tick: Duration,
-    /// Whether workers leave out the apps that they cannot read, instead of saying so: it must be found out.
-    pub blind: bool,
+    /// How workers are wrong: it must be found out, and the storm ends with that.
+    pub bent: Option<Bent>,
+}
+
+/// How workers can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bent {
+    /// They leave out the apps that they cannot read, instead of saying so.
+    Blind,
+    /// They know of no windows and no freezes.
+    AtAnyTime,
+    /// They need no approval.
+    Unasked,
+    /// They ask no app how it is, and move all at once.
+    Ungated,
 }
 
 impl StormOptions {
     /// A storm of this seed and length, under the usual policy.
     pub fn new(seed: u64, rotations: u64) -> Self {
-        Self { seed, rotations, policy: Policy::default(), tick: Duration::from_secs(600), blind: false }
+        Self { seed, rotations, policy: Policy::default(), tick: Duration::from_secs(600), bent: None }
     }
 }
 
 /// The embedded Azure, the store, and what was seen of the services so far.
 pub(super) struct Storm {
-    pub(super) azure: EmbeddedAzure,
+    pub(super) azure: Arc<EmbeddedAzure>,
+    /// What says of the apps how they are.
+    pub(super) health: Health,
     pub(super) clock: Arc<VirtualClock>,
     pub(super) store: Arc<FlakyStore>,
     pub(super) config: Arc<Config>,
@@ -66,10 +83,17 @@ pub(super) struct Storm {
     pub(super) calm: bool,
     /// Runs that failed all the same, and why.
     pub(super) failed_in_calm: Vec<String>,
-    /// Whether workers leave out what they cannot read.
-    pub(super) blind: bool,
+    /// How workers are wrong.
+    bent: Option<Bent>,
     /// Whether somebody did something in the midst of the run under way, which it may not have seen.
     pub(super) disturbed: Arc<AtomicBool>,
+    /// Whether that was so of any run of this round.
+    disturbed_round: bool,
+    pub(super) judge: Judge,
+    /// Whether each app said in the last run that it is well, each time.
+    all_well: bool,
+    /// When the last run began.
+    began: DateTime<Utc>,
     /// How many runs ended well and were compared with what is true.
     pub(super) judged: u64,
     /// Those that ended well though not everything was well, and what was not.
@@ -86,9 +110,15 @@ pub(super) struct Storm {
 struct Progress {
     /// When it is due, as it was told when it last was settled.
     due: Option<DateTime<Utc>>,
-    /// Whether there was nothing to do at the last run.
-    settled: bool,
+    /// What was decided at the last run, if it came to that.
+    decision: Option<Decision>,
     rotations: u64,
+}
+
+impl Progress {
+    const fn is_settled(&self) -> bool {
+        matches!(self.decision, Some(Decision::Settled { next: Some(_) }))
+    }
 }
 
 /// The timer's usual time, and a notice's.
@@ -102,14 +132,21 @@ impl Storm {
         let config = setup::config(&world, &options.policy);
         let mut config = config.map_err(|error| Trouble::of("the world has an id that is none", &error))?;
         world::complete(&mut config)?;
-        let config = Arc::new(config);
+        let now = clock.now();
+        held::configure(&mut config, now)?;
         let azure = EmbeddedAzure::start(world, rules, clock.clone(), ([127, 0, 0, 1], 0).into()).await;
         let azure = azure.map_err(|error| Trouble::of("the embedded Azure cannot be started", &error))?;
+        let azure = Arc::new(azure);
+        let health = Health::start(Arc::clone(&azure), Arc::clone(&clock), options.seed).await?;
+        let config = Arc::new(config);
+        let services = config.instances.iter().map(|known| known.id.name().to_owned());
         let base =
             Url::parse(azure.base()).map_err(|error| Trouble::of("the embedded Azure has no URL", &error))?;
         Ok(Self {
             store: Arc::new(FlakyStore::new(MemoryStore::new(clock.clone()))),
             progress: config.instances.iter().map(|known| (known.id.clone(), Progress::default())).collect(),
+            judge: Judge::new(services, now),
+            health,
             azure,
             clock,
             configured: Arc::clone(&config),
@@ -120,8 +157,11 @@ impl Storm {
             endings: BTreeMap::new(),
             calm: false,
             failed_in_calm: Vec::new(),
-            blind: options.blind,
+            bent: options.bent,
             disturbed: Arc::default(),
+            disturbed_round: false,
+            all_well: true,
+            began: now,
             judged: 0,
             untrue: Vec::new(),
             started: SystemClock.now(),
@@ -146,16 +186,27 @@ impl Storm {
         self.config.instances.iter().map(|service| service.id.name())
     }
 
-    /// When the next round begins: in minutes, mostly; where everything is settled, when something is due.
+    /// When the next round begins: in minutes, mostly; where nothing is to be done, when something is again.
     pub(super) fn next_round(&self, rng: &mut Rng) -> DateTime<Utc> {
         let now = self.clock.now();
-        let all_settled = self.progress.values().all(|progress| progress.settled);
-        let due = self.progress.values().filter_map(|progress| progress.due).min();
-        match due.filter(|due| all_settled && *due > now && rng.u8(0..100) < 80) {
-            Some(due) => due + TimeDelta::seconds(rng.i64(0..7200)),
+        match self.rests_until().filter(|until| *until > now && rng.u8(0..100) < 80) {
+            Some(until) => until + TimeDelta::seconds(rng.i64(0..7200)),
             None if rng.u8(0..100) < 3 => now + TimeDelta::seconds(rng.i64(3600..36_000)),
             None => now + TimeDelta::seconds(rng.i64(30..2400)),
         }
+    }
+
+    /// Until when nothing is to be done, if that is so of all services.
+    pub(super) fn rests_until(&self) -> Option<DateTime<Utc>> {
+        let now = self.clock.now();
+        let rests = |progress: &Progress| held::rests_until(progress.decision.as_ref()?, now);
+        let until: Option<Vec<_>> = self.progress.values().map(rests).collect();
+        until?.into_iter().min()
+    }
+
+    /// What was decided at the last run over a service.
+    pub(super) fn decision(&self, service: &ServiceId) -> Option<&Decision> {
+        self.progress.get(service)?.decision.as_ref()
     }
 
     /// One run over one service by a fresh worker, which may be killed.
@@ -166,6 +217,8 @@ impl Storm {
         kill: Option<Kill>,
     ) -> Result<(), Trouble> {
         self.runs += 1;
+        self.began = self.clock.now();
+        self.health.begin(self.runs);
         self.disturbed.store(false, Ordering::Relaxed);
         let worker = self.worker()?;
         let time = if intent == Intent::timer() { TIMER } else { NOTICE };
@@ -187,6 +240,8 @@ impl Storm {
         if kill.is_some() {
             Kill::disarm(&self.azure, &self.store);
         }
+        self.disturbed_round |= self.disturbed.load(Ordering::Relaxed);
+        self.hear();
         self.compare(reports.iter().flatten().next());
         self.note(service, reports.as_deref()).await;
         Ok(())
@@ -228,24 +283,58 @@ impl Storm {
 
     /// What a worker is configured with.
     fn config_of_a_worker(&self) -> Arc<Config> {
-        if !self.blind {
-            return Arc::clone(&self.config);
-        }
         let mut config = (*self.config).clone();
+        self.health.configure(&mut config, self.runs);
         for service in &mut config.instances {
+            let Some(bent) = self.bent else { break };
             let id = service.id.to_string();
-            let can_be_read = |app: &AppConfig| {
-                self.azure.with(|state| state.problems(&id, &[app.id.to_string()]).is_empty())
-            };
-            service.apps.retain(can_be_read);
+            match bent {
+                Bent::Blind => {
+                    let can_be_read = |app: &AppConfig| {
+                        self.azure.with(|state| state.problems(&id, &[app.id.to_string()]).is_empty())
+                    };
+                    service.apps.retain(can_be_read);
+                }
+                Bent::AtAnyTime => {
+                    (service.policy.windows, service.policy.freezes) = (vec![], vec![]);
+                }
+                Bent::Unasked => service.policy.approval = ApprovalPolicy::None,
+                Bent::Ungated => {
+                    let waves = service.consumers().map(|one| (one, 1)).collect();
+                    let policy = &mut service.policy;
+                    (policy.waves, policy.restarts_at_once) = (waves, 0);
+                    policy.watched.clear();
+                    service.health.clear();
+                }
+            }
         }
         Arc::new(config)
     }
 
+    /// What nobody worked at any more is over: what was written late is judged by itself.
+    pub(super) fn begin_round(&mut self) {
+        self.hear();
+        self.disturbed_round = false;
+    }
+
+    /// Judges what is on record since that was last done.
+    fn hear(&mut self) {
+        let handovers = self.azure.with(State::take_handovers);
+        let answers = self.health.answers();
+        self.all_well = answers.iter().all(|answer| answer.well);
+        let evidence = Evidence { began: self.began, handovers, answers, disturbed: self.disturbed_round };
+        let round = self.rounds;
+        let wrong = self.judge.hear(evidence);
+        self.untrue.extend(wrong.into_iter().map(|wrong| format!("in round {round} {wrong}")));
+    }
+
     /// A run that ends well says that everything was seen, and that everybody holds a valid key. Whether that is so, the
-    /// embedded Azure knows. What a notice tells that is known already sees no app, and says nothing of any.
+    /// embedded Azure knows. What a notice tells that is known already sees no app, and says nothing of any. Whatever holds a
+    /// rotation back holds back no repair.
     fn compare(&mut self, report: Option<&RunReport>) {
-        let said = |report: &&RunReport| ended_well(&report.ending) && report.known.is_none();
+        let is_held = |report: &RunReport| matches!(&report.ending, Ending::Decided(decision) if held::is_held(decision));
+        let said =
+            |report: &&RunReport| (ended_well(&report.ending) || is_held(report)) && report.known.is_none();
         let disturbed = self.disturbed.load(Ordering::Relaxed);
         let Some(report) = report.filter(said).filter(|_| !disturbed) else { return };
         let Some(configured) = self.config.instances.iter().find(|known| known.id == report.service) else {
@@ -253,7 +342,9 @@ impl Storm {
         };
         let apps: Vec<String> = configured.consumers().map(|consumer| consumer.to_string()).collect();
         let service = report.service.to_string();
-        let problems = self.azure.with(|state| state.problems(&service, &apps));
+        let mut problems = self.azure.with(|state| state.problems(&service, &apps));
+        // A run that is blocked says itself that not all is well.
+        problems.retain(|problem| ended_well(&report.ending) || problem.contains("signs with"));
         self.judged += 1;
         if !problems.is_empty() {
             let (name, round, ending) = (report.service.name(), self.rounds, report.ending.name());
@@ -270,12 +361,12 @@ impl Storm {
         for service in &services {
             self.run(service, Intent::timer(), None).await?;
         }
-        Ok(self.progress.values().all(|progress| progress.settled))
+        Ok(self.progress.values().all(Progress::is_settled))
     }
 
     /// The services that had something left to do at their last run.
     pub(super) fn unsettled(&self) -> impl Iterator<Item = &str> {
-        self.progress.iter().filter(|(_, progress)| !progress.settled).map(|(service, _)| service.name())
+        self.progress.iter().filter(|(_, progress)| !progress.is_settled()).map(|(service, _)| service.name())
     }
 
     /// Takes down what came of a run.
@@ -284,26 +375,22 @@ impl Storm {
         let name = ending.map_or("killed", Ending::name);
         self.kills += u64::from(ending.is_none());
         *self.endings.entry(name).or_default() += 1;
-        if let Some(Ending::Failed(error)) = ending.filter(|_| self.calm) {
+        if let Some(Ending::Failed(error)) = ending.filter(|_| self.calm && self.all_well) {
             self.failed_in_calm
                 .push(format!("with nothing going wrong a run over {} failed: {error}", service.name()));
         }
         let now = self.clock.now();
         (service.name(), name, now, self.azure.report().arm_requests_total).hash(&mut self.schedule);
-        let next = match ending {
-            Some(Ending::Decided(Decision::Settled { next })) => *next,
+        let Some(progress) = self.progress.get_mut(service) else { return };
+        progress.decision = match ending {
+            Some(Ending::Decided(decision)) => Some(decision.clone()),
             // It has nothing to say about a rotation.
             Some(Ending::Repaired | Ending::Known) => return,
             _ => None,
         };
+        let Some(Decision::Settled { next: Some(next) }) = progress.decision else { return };
         // What goes wrong with the storage is not for us who watch it.
-        let journal = match next {
-            Some(_) => self.store.peek(service).await,
-            None => None,
-        };
-        let Some(progress) = self.progress.get_mut(service) else { return };
-        progress.settled = next.is_some();
-        let (Some(next), Some(journal)) = (next, journal) else { return };
+        let Some(journal) = self.store.peek(service).await else { return };
         let begun = progress.due.is_none_or(|due| due <= now);
         progress.rotations += u64::from(begun && is_rotated(&journal, progress.due));
         progress.due = Some(next);

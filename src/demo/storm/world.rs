@@ -16,7 +16,10 @@ use rekey_core::plan::External;
 /// The setting that no worker may touch, besides those that editors write.
 pub(super) const BYSTANDER: (&str, &str) = ("GREETING", "Hello; and welcome = enjoy");
 
-const NAMES: [&str; 3] = ["sr-east", "sr-north", "sr-west"];
+pub(super) const EAST: &str = "sr-east";
+pub(super) const NORTH: &str = "sr-north";
+pub(super) const WEST: &str = "sr-west";
+const NAMES: [&str; 3] = [EAST, NORTH, WEST];
 const GROUP: &str = "rg-storm";
 const WEB: &str = "Azure__SignalR__ConnectionString";
 
@@ -54,7 +57,7 @@ pub(super) fn world() -> World {
     sites.push(shared);
     let by_vault = format!("@Microsoft.KeyVault(VaultName={VAULT};SecretName={FOLLOWED})");
     let by_store = format!("@Microsoft.AppConfiguration(Endpoint=https://{STORE}.azconfig.io; Key={KEY})");
-    for (name, value) in [("by-vault", by_vault), ("by-store", by_store), (PARTNER, primary("sr-north"))] {
+    for (name, value) in [("by-vault", by_vault), ("by-store", by_store), (PARTNER, primary(NORTH))] {
         let mut site = site(name, "app");
         site.settings.insert(WEB.into(), value);
         sites.push(site);
@@ -64,9 +67,9 @@ pub(super) fn world() -> World {
     for (name, read) in [("by-sdk", key_value), (REPORTER, secret(FOLLOWED)), (UNSEEN, secret(CONFIGURED))] {
         sites.push(Site { reads: vec![read], ..site(name, "app") });
     }
-    let secrets = [(FOLLOWED, "sr-east"), (CONFIGURED, "sr-west")];
+    let secrets = [(FOLLOWED, EAST), (CONFIGURED, WEST)];
     let secrets = secrets.map(|(name, of)| (name.to_owned(), Secret::new(primary(of))));
-    let key_values = vec![KeyValue::new(KEY, None, primary("sr-north"))];
+    let key_values = vec![KeyValue::new(KEY, None, primary(NORTH))];
     World {
         signalr: NAMES.iter().map(service).collect(),
         sites,
@@ -78,16 +81,16 @@ pub(super) fn world() -> World {
             access_key: None,
         }],
         container_apps: vec![
-            container_app("api-west", by_value("sr-west")),
+            container_app("api-west", by_value(WEST)),
             container_app("api-east", in_vault()),
         ],
         container_jobs: vec![ContainerJob {
             group: GROUP.into(),
             name: "night-west".into(),
-            secrets: BTreeMap::from([("signalr".into(), by_value("sr-west"))]),
+            secrets: BTreeMap::from([("signalr".into(), by_value(WEST))]),
             ..ContainerJob::default()
         }],
-        static_web_apps: vec![pages("sr-north")],
+        static_web_apps: vec![pages(NORTH)],
         ..World::default()
     }
 }
@@ -128,11 +131,11 @@ pub(super) fn complete(config: &mut Config) -> Result<(), Trouble> {
     for service in &mut config.instances {
         service.apps.retain(|app| ![REPORTER, UNSEEN, PARTNER].contains(&app.id.name().as_str()));
         match service.id.name() {
-            "sr-east" => {
+            EAST => {
                 service.vault_secrets.push(secret(FOLLOWED, Duration::ZERO)?);
                 service.external.push(external(&format!("reporter:{REPORTER}")).map_err(unusable)?);
             }
-            "sr-north" => {
+            NORTH => {
                 let id = KeyValueId::new(&format!("https://{STORE}.azconfig.io"), KEY, None);
                 let id = id.ok_or_else(|| Trouble::new("the storm has a key-value that is none"))?;
                 let read_by = service.apps.iter().map(|app| app.id.clone());
@@ -199,7 +202,7 @@ pub(super) fn consumers() -> Vec<Consumer> {
             all.push(consumer("web-shared".into(), Some(setting)));
         }
     }
-    for (app, service) in [("by-vault", "sr-east"), ("by-store", "sr-north"), ("by-sdk", "sr-north")] {
+    for (app, service) in [("by-vault", EAST), ("by-store", NORTH), ("by-sdk", NORTH)] {
         all.push(Consumer { app: app.into(), setting: None, service: service.into() });
     }
     all
@@ -208,13 +211,13 @@ pub(super) fn consumers() -> Vec<Consumer> {
 /// Who signs, by what the embedded Azure names it, with the name of the service.
 pub(super) fn signers() -> Vec<(String, String)> {
     let others = [
-        ("containerApps/api-east", "sr-east"),
-        ("containerApps/api-west", "sr-west"),
-        ("staticSites/pages-north", "sr-north"),
-        ("staticSites/pages-north/7", "sr-north"),
-        (REPORTER, "sr-east"),
-        (UNSEEN, "sr-west"),
-        (PARTNER, "sr-north"),
+        ("containerApps/api-east", EAST),
+        ("containerApps/api-west", WEST),
+        ("staticSites/pages-north", NORTH),
+        ("staticSites/pages-north/7", NORTH),
+        (REPORTER, EAST),
+        (UNSEEN, WEST),
+        (PARTNER, NORTH),
     ];
     let others = others.map(|(name, service)| (name.to_owned(), service.to_owned()));
     consumers().into_iter().map(|consumer| (consumer.app, consumer.service)).chain(others).collect()
@@ -237,13 +240,13 @@ pub(super) fn places() -> Vec<(Place, String)> {
     let settings = settings
         .filter_map(|consumer| Some((Place::Setting(consumer.app, consumer.setting?), consumer.service)));
     let others = [
-        (Place::Secret(FOLLOWED), "sr-east"),
-        (Place::Secret(CONFIGURED), "sr-west"),
-        (Place::KeyValue, "sr-north"),
-        (Place::Container("api-west"), "sr-west"),
-        (Place::Container("jobs/night-west"), "sr-west"),
-        (Place::Pages(None), "sr-north"),
-        (Place::Pages(Some("7")), "sr-north"),
+        (Place::Secret(FOLLOWED), EAST),
+        (Place::Secret(CONFIGURED), WEST),
+        (Place::KeyValue, NORTH),
+        (Place::Container("api-west"), WEST),
+        (Place::Container("jobs/night-west"), WEST),
+        (Place::Pages(None), NORTH),
+        (Place::Pages(Some("7")), NORTH),
     ];
     settings.chain(others.map(|(place, service)| (place, service.to_owned()))).collect()
 }

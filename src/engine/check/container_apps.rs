@@ -17,9 +17,9 @@ use crate::azure::consumers::{Contents, Place, Versions};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use crate::report::text::readable;
-use rekey_core::journal::{Event, Journal};
+use rekey_core::journal::{Event, Held, Journal};
 use rekey_core::model::{
-    ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, SecretId, names_signalr,
+    ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, PerKey, SecretId, names_signalr,
 };
 use rekey_core::plan::{
     Consumer, ConsumerRef, Execution, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
@@ -45,6 +45,8 @@ struct Judged<'a> {
     journal: &'a Journal,
     /// When it was read.
     at: DateTime<Utc>,
+    /// Whether it was last seen to hold just what its secrets hold now.
+    as_seen: bool,
 }
 
 impl Check {
@@ -79,10 +81,13 @@ impl Check {
             out.unknown.push(Unknown::NoConsumer { app: consumer.clone() });
         }
         let by_secrets = held(out, first.0, false);
-        let judged = Judged { id, consumer: consumer.clone(), app, names, journal, at };
-        let is_known = journal.seen(&consumer) == Some(by_secrets.as_slice())
-            && !journal.is_blurred(&consumer)
-            && self.is_as_we_left_it(&judged);
+        let as_seen =
+            journal.seen(&consumer) == Some(by_secrets.as_slice()) && !journal.is_blurred(&consumer);
+        let judged = Judged { id, consumer: consumer.clone(), app, names, journal, at, as_seen };
+        let is_known = as_seen && journal.executions(&consumer).is_none() && self.is_as_we_left_it(&judged);
+        if id.kind() == ContainerAppKind::Job {
+            out.running.extend(app.readers().iter().map(|reader| execution(&judged, reader)));
+        }
         if echo {
             self.add_late(&judged, out);
         }
@@ -173,11 +178,16 @@ impl Check {
         let brought = self.brought.get(&judged.consumer).map(|brought| &brought.written);
         let brought = brought.filter(|written| app.holds_what_was(written));
         let since = self.effective_since(judged);
+        let on_record = judged.journal.executions(&judged.consumer);
         let is_old = |reader: &&Reader| match brought {
+            _ if on_record.is_some_and(|names| names.contains_key(&reader.name)) => true,
             Some(written) => written.replaces(&reader.name),
             None => reader.created.zip(since).is_none_or(|(created, since)| created <= since),
         };
         let (old, new): (Vec<&Reader>, Vec<&Reader>) = app.readers().iter().partition(is_old);
+        if judged.id.kind() == ContainerAppKind::Job {
+            return add_executions(judged, &old, out);
+        }
         if old.is_empty() {
             let is_late = |reader: &&Reader| {
                 !reader.runs && reader.created.is_some_and(|created| *at < created + STARTS_WITHIN)
@@ -187,21 +197,20 @@ impl Check {
             out.unknown.extend((!none).then(|| awaited(judged, words::do_not_run_yet(in_states(&late)))));
             return none;
         }
-        let going = match judged.id.kind() {
-            ContainerAppKind::Job => {
-                add_executions(judged, &old, out);
-                return false;
-            }
-            // This run restarted them, and does so no second time.
-            ContainerAppKind::App if brought.is_some() => {
-                let until = app.changed().map_or(*at, |changed| changed + patience(judged, out));
-                Some((old, until))
-            }
-            ContainerAppKind::App => going(app, &old, *at, patience(judged, out)),
+        // This run restarted them, and does so no second time.
+        let going = if brought.is_some() {
+            let until = app.changed().map_or(*at, |changed| changed + patience(judged, out));
+            Some((old, until))
+        } else {
+            going(app, &old, *at, patience(judged, out))
         };
         match going {
             Some((going, until)) => add_going(judged, &going, until, out),
-            None => add_replicas(judged, out),
+            None => {
+                let since = app.changed().filter(|_| judged.as_seen);
+                out.changed.extend(since.map(|since| (judged.consumer.clone(), since)));
+                add_replicas(judged, out);
+            }
         }
         false
     }
@@ -392,20 +401,53 @@ fn add_replicas(judged: &Judged<'_>, out: &mut Snapshot) {
     }
 }
 
-/// Executions that may run with a key that is to be left, and that nobody can restart: it lives until they have ended. One that
-/// may run with an invalid key is refused until then.
-fn add_executions(judged: &Judged<'_>, old: &[&Reader], out: &mut Snapshot) {
-    if !remembered(judged, out).is_empty() {
-        let names: Vec<&str> = old.iter().map(|reader| reader.name.as_str()).collect();
+/// Executions that may run with a key that is to be left, and that nobody can restart: it lives until they have ended. So do
+/// those on record of which Azure tells nothing any more, as long as they may run. One that may run with an invalid key is
+/// refused until then. Whether there is none.
+fn add_executions(judged: &Judged<'_>, old: &[&Reader], out: &mut Snapshot) -> bool {
+    let on_record = judged.journal.executions(&judged.consumer).into_iter().flatten();
+    let untold = on_record.filter(|(name, until)| !judged.app.tells_of(name) && judged.at < **until);
+    let untold = untold.map(|(name, until)| {
+        let (job, name, until) = (judged.consumer.clone(), name.clone(), *until);
+        Execution { job, name, began: None, until, told: false }
+    });
+    let going: Vec<Execution> = old.iter().map(|reader| execution(judged, reader)).chain(untold).collect();
+    if !going.is_empty() && !remembered(judged, out).is_empty() {
+        let names: Vec<&str> = going.iter().map(|one| one.name.as_str()).collect();
         let why = words::execution_is_refused(names.join(", "), judged.id.name());
         out.unknown.push(unknown(judged, why));
     }
-    for reader in old {
-        let (job, name, until) = (judged.consumer.clone(), reader.name.clone(), reader.ends_by(judged.at));
-        if until <= judged.at {
-            let why = words::execution_is_overdue(&name, readable(until));
-            out.unknown.push(unknown(judged, why));
-        }
-        out.executions.push(Execution { job, name, began: reader.created, until });
+    for Execution { name, until, .. } in going.iter().filter(|one| one.until <= judged.at) {
+        let why = words::execution_is_overdue(name, readable(*until));
+        out.unknown.push(unknown(judged, why));
     }
+    let none = going.is_empty();
+    out.executions.extend(going);
+    out.executions.extend(ended(judged));
+    none
+}
+
+/// Those on record that have ended. What they signed until then is good for the grace of their key, so they are kept in mind for
+/// as long as there is a key from before that nobody is to hold.
+fn ended(judged: &Judged<'_>) -> Vec<Execution> {
+    let on_record = judged.journal.executions(&judged.consumer).into_iter().flatten();
+    let ended = on_record.filter_map(|(name, until)| {
+        let told = judged.app.ended(name).map(|at| at.unwrap_or(judged.at).min(*until));
+        // Of which nothing is told any more it cannot run now.
+        let untold = (!judged.app.tells_of(name) && *until <= judged.at).then_some(*until);
+        let (job, name) = (judged.consumer.clone(), name.clone());
+        Some(Execution { job, name, began: None, until: told.or(untold)?, told: true })
+    });
+    let is_of_a_left_key = |one: &Execution| {
+        let mut keys = judged.journal.keys().into_iter().flat_map(PerKey::iter);
+        keys.any(|(_, record)| record.held != Held::Now && record.created <= one.until)
+    };
+    ended.filter(is_of_a_left_key).collect()
+}
+
+fn execution(judged: &Judged<'_>, reader: &Reader) -> Execution {
+    let (job, name) = (judged.consumer.clone(), reader.name.clone());
+    let on_record = judged.journal.executions(&job).and_then(|names| names.get(&name)).copied();
+    let until = on_record.unwrap_or_else(|| reader.ends_by(judged.at));
+    Execution { job, name, began: reader.created, until, told: true }
 }

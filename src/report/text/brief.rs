@@ -6,6 +6,8 @@
 use rekey_core::model::{ConsumerId, ContainerAppKind};
 use rekey_core::plan::Unknown;
 
+use std::collections::BTreeSet;
+
 use super::InWords;
 use crate::engine::act::RewriteError;
 use crate::report::cause;
@@ -19,6 +21,7 @@ const OF_NAMES: usize = 120;
 sentences! {
     THE_SAME_FOR = "the same for ";
     and_more(count) = "and {count} more";
+    ONE_MORE_CAUSE = "1 more has another cause: the log has a line for it, and `signalr-rekey status` names it";
     more_causes(count) = "{count} more have other causes: the log has a line for each, and `signalr-rekey status` names them";
 }
 
@@ -59,7 +62,7 @@ where
             told.push(format!("{THE_SAME_FOR}{}", names(others, OF_NAMES)));
         }
     }
-    told.extend((left > 0).then(|| more_causes(left)));
+    told.extend((left > 0).then(|| if left == 1 { ONE_MORE_CAUSE.to_owned() } else { more_causes(left) }));
     told.join("; ")
 }
 
@@ -83,7 +86,13 @@ pub(crate) fn names(all: impl IntoIterator<Item = String>, most: usize) -> Strin
 pub(crate) fn named<'a, T: InWords + 'a>(all: &[&'a T], name: impl Fn(&'a T) -> String) -> String {
     let told: Vec<String> = all.iter().map(|one| one.in_words()).collect();
     let told = told.join(", ");
-    if told.chars().count() <= MOST { told } else { names(all.iter().map(|one| name(one)), MOST) }
+    if told.chars().count() <= MOST {
+        return told;
+    }
+    // A consumer has a name, however many places of it are meant.
+    let mut known = BTreeSet::new();
+    let called = all.iter().map(|one| name(one)).filter(|one| known.insert(one.clone()));
+    names(called, MOST)
 }
 
 /// A consumer as people call it: by its kind, but for apps of App Service, and its name.
@@ -177,7 +186,9 @@ impl From<&RewriteError> for Fault {
                 let why = in_common(&cause::told(error), &consumer);
                 (consumer, why)
             }
-            RewriteError::Overwritten { place } => (place.consumer(), place.consumer().kind().to_owned()),
+            RewriteError::Overwritten { place } | RewriteError::NotKept { place, .. } => {
+                (place.consumer(), place.consumer().kind().to_owned())
+            }
         };
         Self { who: called(&consumer), told: cause::told(error), cause }
     }
@@ -249,6 +260,18 @@ mod tests {
             "{}: {line}",
             line.len()
         );
+    }
+
+    #[test]
+    fn one_that_is_left_is_one_and_nobody_is_named_twice() {
+        let causes: Vec<Unknown> = failing().into_iter().step_by(8).collect();
+        let told = |all: &[Unknown]| faults(all);
+        let line = (1..=causes.len()).map(|n| told(&causes[..n])).find(|line| line.contains("; 1 more "));
+        assert!(line.unwrap().contains("1 more has another cause: the log has a line for it"));
+        let at = |n: usize| ConsumerRef { app: app(0), section: None, name: format!("AzureSignalR{n:0100}") };
+        let all: Vec<CutOff> = (0..9).map(|n| CutOff::Stale(at(n))).collect();
+        let all: Vec<&CutOff> = all.iter().collect();
+        assert_eq!(named(&all, |who| called(who.app().unwrap())), app(0).name());
     }
 
     #[test]

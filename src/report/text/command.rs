@@ -21,6 +21,14 @@ sentences! {
     STOPPING = "stopping after the current step, to give the lease back; press again to stop at once";
     DOCTOR_ALL = "; --all shows what passed";
 
+    // `status --watch`.
+    status_as_of(at, every) = "as of {at}; looks again every {every}, ctrl-c ends it";
+    watch_too_often(least) = "each look asks Azure for everything: look every {least} or less often";
+
+    // `completions`, `man`.
+    man_written(count, folder) = "{count} man pages are in {folder}";
+    man_not_written(folder) = "could not write the man pages into {folder}";
+
     // `status --web`.
     WEB_READY = "the status page is at this address, for a browser on this machine and for nobody who does not know it; reload it to \
         look again, ctrl-c ends it";
@@ -161,6 +169,7 @@ sentences! {
     HOLDS_INVALID = "holds an invalid connection string";
     HOLDS_UNSEEN = "may hold either key: what is said of it above is not resolved";
     holds_unreported(who) = "{who} may hold either key: it has not reported which";
+    holds_unsaid(who) = "{who} may hold either key: nobody has said which";
     holds_reported_stale(who, key) = "{who} holds an invalid key ({key}), as it was reported";
 
     // `history`.

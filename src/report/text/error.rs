@@ -245,7 +245,8 @@ fn of_barrier(barrier: Barrier, action: Option<&str>) -> String {
             "the vault goes by access policies: let the identity get, set and list its secrets by one (`az keyvault \
             set-policy`), or change the vault to Azure RBAC";
         Barrier::SecretDisabled =>
-            "enable the newest version of the secret, or make a new one: whoever refers to it gets nothing";
+            "enable the newest version of the secret, or make a new one: an app that refers to it goes on with what the platform \
+            last fetched, until that is fetched anew, a day later or when its settings change; anybody else gets nothing";
         Barrier::SecretDeleted =>
             "the secret was deleted: recover it (`az keyvault secret recover`), or take the reference out of the app";
         Barrier::StoreFirewall =>
@@ -282,6 +283,10 @@ words! {
         Self::Overwritten { place } =>
             "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next \
             run tries again", called(&place.consumer()), of_place(place);
+        Self::NotKept { place, writes } =>
+            "{}: the {} were given the new key {writes} times in this run, and each time something else has changed them since, so \
+            that they do not hold it, or nobody can tell what its processes run with. The next run tries again",
+            called(&place.consumer()), of_place(place);
     }
 }
 

@@ -13,7 +13,7 @@ use rekey_core::plan::{
 
 use super::brief::called;
 use super::journal::{cause, told};
-use super::snapshot::{cut_off_by_keys, gone};
+use super::snapshot::{changed_since, cut_off_by_keys, gone};
 use super::{InWords, brief, file_name, listed, readable, rounded};
 use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 
@@ -113,9 +113,14 @@ words! {
 
 impl InWords for Execution {
     fn in_words(&self) -> String {
-        let Self { job, name, began, until } = self;
+        let Self { job, name, began, until, told } = self;
         let began = began.map_or(String::new(), |began| format!("began at {}, ", readable(began)));
-        format!("{name} of {} ({began}ends by {})", job.name(), readable(*until))
+        let untold = if *told {
+            ""
+        } else {
+            "it ran, and Azure does not list it any more, so nobody knows whether it has ended; "
+        };
+        format!("{name} of {} ({untold}{began}ends by {})", job.name(), readable(*until))
     }
 }
 
@@ -200,6 +205,9 @@ words! {
         Self::Expired { at } =>
             "nothing is approved: by its time it was given at {}, which is too long ago. Approve the rotation anew, with an event \
             of now or signalr-rekey approve INSTANCE", readable(*at);
+        Self::Ahead { at } =>
+            "nothing is approved: by its time it is given at {}, which is still to come, so it would be good each time that it is sent \
+            again. Send one with the time of now, or run signalr-rekey approve INSTANCE", readable(*at);
         Self::Unknown => "nothing is approved: the service is not known to have had such a key. Take the key from plan";
     }
 }
@@ -225,6 +233,7 @@ words! {
     impl Display for RunEvent {
         Self::Recorded { event, in_flight } => "{}", told(event, *in_flight);
         Self::Gone(app) => "{}", gone(app);
+        Self::ChangedSince { app, at } => "{}", changed_since(app, *at);
         Self::Unseen(unknown) => "{}", unknown.in_words();
         Self::Waiting(decision) => "{}", decision.in_words();
         Self::Covered(covered) => "{}", covered.in_words();

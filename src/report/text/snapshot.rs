@@ -1,5 +1,6 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
+use chrono::{DateTime, Utc};
 use rekey_core::model::{AppId, ConsumerId, IdFault, KeyValueId, Malformed, SecretId};
 use rekey_core::plan::{
     Awaited, Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts,
@@ -59,7 +60,19 @@ pub fn notes(snapshot: &Snapshot) -> Vec<String> {
             file_name()
         )
     };
-    snapshot.references.iter().map(note).collect()
+    let changed = snapshot.changed.iter().map(|(app, at)| changed_since(app, *at));
+    snapshot.references.iter().map(note).chain(changed).collect()
+}
+
+/// A container app that somebody changed.
+pub(super) fn changed_since(app: &ConsumerId, at: DateTime<Utc>) -> String {
+    format!(
+        "the {} was changed at {}, after it was last seen with the key that it holds: a secret of it may have held another key \
+         meanwhile, which Azure shows nowhere, and who started then goes on with that. So it counts as one that may hold \
+         either key until it is restarted, and the grace of the other key begins anew",
+        called(app),
+        readable(at)
+    )
 }
 
 /// A setting that refers to a secret.
@@ -127,8 +140,12 @@ words! {
         Self::Stale(consumer) | Self::Unconfirmed(consumer) => "{}", consumer.in_words();
         Self::MayBe(consumer) => "{}, very likely: it was last seen with a key that is invalid now, and nothing tells that it has \
             left it", consumer.in_words();
+        Self::AsLikelyNot(consumer) => "{}, perhaps: it may run with a key that is invalid now, or with one that is valid; nothing \
+            tells with which", consumer.in_words();
         Self::InOtherText { app, name } => "{} ({name}, where the key cannot be replaced)", called(app);
         Self::OutOfSight(app) => "{} (very likely: it was last seen with a key that is invalid now)", called(app);
+        Self::Perhaps(app) => "{} (perhaps: by what it was last seen with, it has a key that is invalid now, or one that is valid)",
+            called(app);
         Self::External { consumer, owner, ticket } =>
             "{} (by what was last reported of it; nobody but it, or its owner, can give it another{})",
             called(consumer), whom_to_ask(owner.as_ref(), ticket.as_ref());
@@ -155,7 +172,7 @@ fn whom_to_ask(owner: Option<&String>, ticket: Option<&String>) -> String {
 
 /// What a consumer holds, or may hold; behind its name.
 pub fn holds(consumer: &Consumer, snapshot: &Snapshot) -> String {
-    let holds = if snapshot.may_hold.contains(&consumer.at) { "may hold" } else { "holds" };
+    let holds = if snapshot.is_sure(&consumer.at) { "holds" } else { "may hold" };
     format!("{holds} {}", consumer.holds.in_words())
 }
 
@@ -269,6 +286,11 @@ fn of_setting(app: &str, name: &str, fault: SettingFault) -> String {
         SettingFault::AppConfigurationReference =>
             "{name} of {app} is an App Configuration reference that is not followed: the app may hold a key that is invalid, \
             or will be. Leave the reference as it is, and compare the value with the service's keys yourself";
+        SettingFault::MistypedReference =>
+            "{name} of {app} begins like a reference and is not written as one, so the app is given that text and no key: write \
+            @Microsoft.KeyVault(SecretUri=https://VAULT.vault.azure.net/secrets/NAME), \
+            @Microsoft.KeyVault(VaultName=VAULT;SecretName=NAME) or \
+            @Microsoft.AppConfiguration(Endpoint=https://STORE.azconfig.io; Key=KEY; Label=LABEL)";
         SettingFault::Locked =>
             "{name} of {app} is locked, so that it cannot be given another key: unlock it (`az appconfig kv unlock`)";
         SettingFault::Unnamed =>

@@ -6,6 +6,7 @@ use super::{
     BY_NAME, ConsumerId, Event, Intent, KeyType, MINUTE, NEWEST, everything_told, in_the_secret, story,
 };
 use embedded_azure::{BarrierKind, Denial, DeniedBy, Options, State};
+use rekey_core::policy::FirstRotation;
 use signalr_rekey::config::SecretConfig;
 
 const SECRET: &str = "https://kv-demo.vault.azure.net/secrets/signalr";
@@ -136,6 +137,23 @@ async fn a_secret_that_has_expired_is_rotated_to_a_version_that_has_not() {
     assert_eq!(story.requests("KeyVault_SetSecret"), 1, "it was moved");
     assert!(first.is_some_and(|first| first > 0) && lifetime() == first, "{first:?} {:?}", lifetime());
     assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
+}
+
+/// An app that refers to a secret that is disabled goes on with what the platform last fetched, and where nobody can tell which
+/// key that is, it is as likely the one that did not change.
+#[tokio::test]
+async fn who_refers_to_a_disabled_secret_is_told_as_cut_off_only_perhaps() {
+    let mut story = story([NEWEST, BY_NAME], HOUR).await;
+    story.config.instances[0].policy.first_rotation = FirstRotation::WhenDue;
+    story.tick().await;
+    let other = in_the_secret(&story).other();
+    story.sim.with(|state| state.enable_secret("kv-demo", "signalr", None, false)).unwrap();
+    story.force("sr-demo", &[other]).unwrap();
+    let said = story.repair().await[0].summary();
+    for app in ["web", "func"] {
+        assert!(said.contains(&format!("{app} (perhaps: ")), "{said}");
+    }
+    assert!(!said.contains("very likely"), "{said}");
 }
 
 /// Whom the run could not give a valid key is not told as repaired, and nothing of that is on record: what refers to a secret

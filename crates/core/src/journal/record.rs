@@ -37,6 +37,9 @@ pub enum Event {
         /// Of those with several dictionaries that hold one, which these are.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         dictionaries: BTreeMap<ConsumerId, BTreeSet<String>>,
+        /// Of jobs, the executions that go on with what they were started with, and when each will have ended at the latest.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        executions: BTreeMap<ConsumerId, BTreeMap<String, DateTime<Utc>>>,
     },
     /// Apps that were seen before cannot be read any more, and may take any key from now on.
     #[serde(rename = "consumersBlurred", alias = "appsBlurred")]

@@ -12,7 +12,7 @@ use super::container_app::{ContainerAppId, ContainerAppKind};
 use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
 use super::key_value::KeyValueId;
 use super::name::Name;
-use super::secret::SecretId;
+use super::secret::{SecretId, SecretReference};
 use super::static_web_app::StaticWebAppId;
 
 /// What holds keys, of whatever kind.
@@ -356,6 +356,16 @@ impl Reference {
         let is_reference = text.starts_with("@microsoft.") || !of_urls.is_empty();
         let names = [named("secretname"), of_urls].concat();
         is_reference.then_some(Self { store: ReferenceStore::KeyVault, names })
+    }
+
+    /// Whether a value begins like a reference of App Service and is none in any of the documented forms: the platform gives the
+    /// app the text as it is (docs: Use Key Vault references, unresolved references).
+    pub fn is_mistyped(value: &str) -> bool {
+        let text: String = value.chars().filter(|sign| !sign.is_whitespace()).collect();
+        let begins = |with: &str| text.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+        // Behind a vault's name the platform puts its cloud's domain, whatever that is.
+        (begins("@Microsoft.KeyVault(") && SecretReference::read(value, "vault.azure.net").is_none())
+            || (begins("@Microsoft.AppConfiguration(") && KeyValueId::of_reference(value).is_none())
     }
 
     /// Whether a name within it tells that it leads to something of SignalR.

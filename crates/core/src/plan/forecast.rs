@@ -11,8 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::waves::begun;
 use super::{
-    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Gated, Holding, Snapshot, Step, WaitFor,
-    approves, decide, handed_out, reconcile,
+    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Execution, Gated, Holding, Snapshot, Step,
+    WaitFor, approves, decide, handed_out, reconcile,
 };
 use crate::journal::{Event, Illegal, Journal};
 use crate::model::{ConsumerId, Fingerprint, Key, KeyType};
@@ -199,8 +199,16 @@ impl World<'_> {
 
     fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], repair: bool) -> Result<(), Illegal> {
         self.record(Event::RepointIntended { key_type: to })?;
-        self.record(handed_out(&self.journal, &self.snapshot.keys[to], consumers))?;
+        let key = &self.snapshot.keys[to];
+        self.record(handed_out(&self.journal, key, consumers, &self.snapshot.running))?;
         let apps: BTreeSet<ConsumerId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
+        let (executions, running) = (&self.snapshot.executions, &self.snapshot.running);
+        let is_known = |one: &&Execution| {
+            executions.iter().any(|known| (&known.job, &known.name) == (&one.job, &one.name))
+        };
+        let go_on = running.iter().filter(|one| apps.contains(&one.job) && !is_known(one));
+        let go_on: Vec<Execution> = go_on.cloned().collect();
+        self.snapshot.executions.extend(go_on);
         self.now += writes(apps.len());
         let is_replaced = |holds: &Holding| match holds {
             Holding::Stale(_) => true,

@@ -49,6 +49,8 @@ pub enum Heeded {
     NotAsked,
     /// It was given too long ago.
     Expired { at: DateTime<Utc> },
+    /// It says that it was given at a time that is still to come. It would be good for ever: each time that it is sent again.
+    Ahead { at: DateTime<Utc> },
     /// The service is not known to have had such a key.
     Unknown,
 }
@@ -214,7 +216,10 @@ pub(super) fn heeded(
             Heeded::Already { by: approval.by, at: approval.at }
         }
         Asks::For(due) if due.key == approving.key => {
-            // What was sent again, or comes late, counts from when it was given; nothing counts from a time to come.
+            if is_ahead(approving, now) {
+                return (Heeded::Ahead { at: approving.at }, None);
+            }
+            // What was sent again, or comes late, counts from when it was given.
             let at = approving.at.min(now);
             let until = holds_until(policy, at);
             if until <= now {
@@ -229,6 +234,13 @@ pub(super) fn heeded(
         _ => Heeded::Unknown,
     };
     (heeded, None)
+}
+
+/// How far the clock of whoever approves may be ahead of ours.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
+
+fn is_ahead(approving: &Approving, now: DateTime<Utc>) -> bool {
+    approving.at > now + SKEW
 }
 
 /// What becomes of an approval, where the journal alone tells it and no check is needed. Anybody may send one, as often as he

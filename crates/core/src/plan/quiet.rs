@@ -33,6 +33,10 @@ pub fn quiet(
     for app in apps {
         let held = journal.seen(&app)?;
         remembered.consumers.extend(held.iter().map(|key| holder(&app, key, listed)));
+        // Whether they have ended only Azure tells.
+        if journal.executions(&app).is_some() {
+            return None;
+        }
         if let Some(held_in) = journal.dictionaries(&app) {
             remembered.dictionaries.insert(app.clone(), held_in.clone());
         }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::external::wait_begun_or_over;
 use super::safety::known_at;
 use super::writers::written_back;
-use super::{ConsumerRef, Snapshot, Unknown, decide, rotates_at_first_sight};
+use super::{ConsumerRef, Execution, Snapshot, Unknown, decide, rotates_at_first_sight};
 use crate::journal::{Event, Held, InFlight, Journal, KeyRecord, UNCHANGED};
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
@@ -107,13 +107,16 @@ pub fn agreement(listed: &PerKey<Fingerprint>, journal: &Journal) -> Agreement {
 fn newly_seen(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
     let news = |(app, held): &(&ConsumerId, &Vec<Fingerprint>)| {
         let moved = journal.dictionaries(app) != snapshot.dictionaries.get(*app);
-        moved || journal.is_blurred(app) || journal.seen(app) != Some(held.as_slice())
+        let ran = journal.executions(app).cloned().unwrap_or_default() != snapshot.executions_of(app);
+        moved || ran || journal.is_blurred(app) || journal.seen(app) != Some(held.as_slice())
     };
     let apps: BTreeMap<ConsumerId, Vec<Fingerprint>> =
         snapshot.seen.iter().filter(news).map(|(app, held)| (app.clone(), held.clone())).collect();
     let of_news = snapshot.dictionaries.iter().filter(|(app, _)| apps.contains_key(app));
     let dictionaries = of_news.map(|(app, held_in)| (app.clone(), held_in.clone())).collect();
-    (!apps.is_empty() && !snapshot.echoed).then_some(Event::AppsSeen { apps, dictionaries })
+    let executions = apps.keys().map(|app| (app.clone(), snapshot.executions_of(app)));
+    let executions = executions.filter(|(_, running)| !running.is_empty()).collect();
+    (!apps.is_empty() && !snapshot.echoed).then_some(Event::AppsSeen { apps, dictionaries, executions })
 }
 
 /// The apps that go out of sight with this check.
@@ -124,11 +127,25 @@ fn newly_blurred(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
 }
 
 /// From before the write on, each of these apps may hold the key that it is about to be given, beside what it was seen
-/// with; the next check of it says what it does hold.
-pub fn handed_out(journal: &Journal, key: &Fingerprint, consumers: &[ConsumerRef]) -> Event {
+/// with; the next check of it says what it does hold. Executions that are `running` go on with what they were started with, until
+/// they are seen to have ended.
+pub fn handed_out(
+    journal: &Journal,
+    key: &Fingerprint,
+    consumers: &[ConsumerRef],
+    running: &[Execution],
+) -> Event {
     let of_app =
         |consumer: &ConsumerRef| Some((consumer.app.clone(), journal.dictionaries(&consumer.app)?.clone()));
     let dictionaries = consumers.iter().filter_map(of_app).collect();
+    let executions = consumers.iter().map(|ConsumerRef { app: job, .. }| {
+        let mut going = journal.executions(job).cloned().unwrap_or_default();
+        for execution in running.iter().filter(|one| one.job == *job) {
+            going.entry(execution.name.clone()).or_insert(execution.until);
+        }
+        (job.clone(), going)
+    });
+    let executions = executions.filter(|(_, going)| !going.is_empty()).collect();
     let apps = consumers.iter().map(|consumer| {
         let mut held = journal.seen(&consumer.app).unwrap_or_default().to_vec();
         if !held.contains(key) {
@@ -136,7 +153,7 @@ pub fn handed_out(journal: &Journal, key: &Fingerprint, consumers: &[ConsumerRef
         }
         (consumer.app.clone(), held)
     });
-    Event::AppsSeen { apps: apps.collect(), dictionaries }
+    Event::AppsSeen { apps: apps.collect(), dictionaries, executions }
 }
 
 /// The end of a regeneration whose operation URL was never learned or is of no use, once that is known: the key changed,

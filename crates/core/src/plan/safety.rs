@@ -133,9 +133,10 @@ impl View<'_> {
         self.readers(key_type, left).filter(|readers| self.now < readers.until).collect()
     }
 
-    /// The executions that keep a key, which is released then, from being released sooner.
+    /// The executions that keep a key, which is released then, from being released sooner. Of those that have ended it is the
+    /// grace.
     pub(super) fn executions_until(&self, key_type: KeyType, released: DateTime<Utc>) -> Vec<Execution> {
-        let lasts = |one: &&Execution| one.until + self.grace(key_type) >= released;
+        let lasts = |one: &&Execution| self.now < one.until && one.until + self.grace(key_type) >= released;
         self.snapshot.executions.iter().filter(lasts).cloned().collect()
     }
 

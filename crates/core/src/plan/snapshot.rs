@@ -29,6 +29,8 @@ pub struct Snapshot {
     /// Apps that are out of sight, and were last seen with a key that the service no longer has: unless somebody gave them
     /// another, they are cut off.
     pub lost: BTreeSet<ConsumerId>,
+    /// Consumers that were last seen with a key that is valid still, or may have been: of these it is as likely that they work.
+    pub may_work: BTreeSet<ConsumerId>,
     /// Apps that were there before and are surely deleted.
     pub gone: Vec<ConsumerId>,
     /// Apps whose strings were seen, with the names of settings besides that refer to something of which nobody can tell
@@ -40,8 +42,14 @@ pub struct Snapshot {
     /// How long somebody whom no check shows may go on with a key after its last consumer left it, for each consumer that such
     /// may read: a secret that holds one, say.
     pub readers_within: BTreeMap<ConsumerId, Duration>,
-    /// Executions of jobs that run and may have been started with either key.
+    /// Executions of jobs that run and may have been started with either key, or were seen to and are not seen to have ended; and
+    /// those that have, with when, as long as that keeps a key.
     pub executions: Vec<Execution>,
+    /// All executions that run, whatever they were started with: who is given another key goes on, in these, with the one before.
+    pub running: Vec<Execution>,
+    /// Container apps that somebody changed since they were seen to hold what they hold now, and when: nobody can tell whether
+    /// they held something else in between.
+    pub changed: BTreeMap<ConsumerId, DateTime<Utc>>,
     /// Those that only others can change, as they are configured. What was said of them is among `consumers`, or `unknown`.
     pub external: Vec<External>,
     /// Secrets that hold a key, or lately held one, and that nothing that is configured leads to any more: whoever reads them
@@ -66,11 +74,14 @@ impl Snapshot {
             dictionaries: BTreeMap::new(),
             blurred: BTreeSet::new(),
             lost: BTreeSet::new(),
+            may_work: BTreeSet::new(),
             gone: vec![],
             references: vec![],
             echoed: false,
             readers_within: BTreeMap::new(),
             executions: vec![],
+            running: vec![],
+            changed: BTreeMap::new(),
             external: vec![],
             left_behind: vec![],
             refused: PerKey::default(),
@@ -88,6 +99,17 @@ impl Snapshot {
     /// Whether a consumer holds that key.
     pub fn is_held(&self, key_type: KeyType) -> bool {
         self.consumers.iter().any(|consumer| consumer.holds == Holding::Valid(key_type))
+    }
+
+    /// Whether a consumer surely holds what it stands with here, and nothing else.
+    pub fn is_sure(&self, at: &ConsumerRef) -> bool {
+        !self.may_hold.contains(at) && !self.unknown.iter().any(|unknown| unknown.is_of_what_runs(at))
+    }
+
+    /// The executions of a job that are waited for, with their ends.
+    pub fn executions_of(&self, job: &ConsumerId) -> BTreeMap<String, DateTime<Utc>> {
+        let of_it = self.executions.iter().filter(|execution| execution.job == *job);
+        of_it.map(|execution| (execution.name.clone(), execution.until)).collect()
     }
 
     /// The consumers that we can write and that hold that key.
@@ -109,7 +131,10 @@ impl Snapshot {
             }
             _ => None,
         });
-        let lost = self.lost.iter().cloned().map(CutOff::OutOfSight);
+        let lost = self.lost.iter().cloned().map(|app| match self.may_work.contains(&app) {
+            true => CutOff::Perhaps(app),
+            false => CutOff::OutOfSight(app),
+        });
         let external = self.unknown.iter().filter_map(|unknown| match unknown {
             Unknown::ExternalStale { consumer, owner, ticket, .. } => {
                 let (consumer, owner, ticket) = (consumer.clone(), owner.clone(), ticket.clone());
@@ -118,6 +143,7 @@ impl Snapshot {
             _ => None,
         });
         let stale = self.stale().into_iter().map(|at| match self.may_hold.contains(&at) {
+            true if self.may_work.contains(&at.app) => CutOff::AsLikelyNot(at),
             true => CutOff::MayBe(at),
             false => CutOff::Stale(at),
         });
@@ -148,6 +174,8 @@ pub enum CutOff {
     /// A consumer that can be repaired, and may hold an invalid key: it was last seen with one, and nothing tells that it has left
     /// it.
     MayBe(ConsumerRef),
+    /// The same, and it was as much seen with a key that is valid still.
+    AsLikelyNot(ConsumerRef),
     /// A consumer that was stale and has been written since, and was not read after that: most probably it is well.
     Unconfirmed(ConsumerRef),
     /// An app with the key where it cannot be replaced.
@@ -158,6 +186,8 @@ pub enum CutOff {
     },
     /// An app that is out of sight, and was last seen with a key that is invalid now.
     OutOfSight(ConsumerId),
+    /// The same, and it was as much seen with a key that is valid still.
+    Perhaps(ConsumerId),
     /// What only others can change, and last was said to hold a key that is invalid now.
     External {
         consumer: ConsumerId,
@@ -178,9 +208,11 @@ impl CutOff {
         match self {
             Self::Stale(ConsumerRef { app, .. })
             | Self::MayBe(ConsumerRef { app, .. })
+            | Self::AsLikelyNot(ConsumerRef { app, .. })
             | Self::Unconfirmed(ConsumerRef { app, .. })
             | Self::InOtherText { app, .. }
             | Self::OutOfSight(app)
+            | Self::Perhaps(app)
             | Self::External { consumer: app, .. }
             | Self::OfNoKeys(app) => Some(app),
             Self::Unchecked => None,
@@ -255,6 +287,8 @@ pub struct Execution {
     pub began: Option<DateTime<Utc>>,
     /// When it will have ended, at the latest. It does not move while the execution runs.
     pub until: DateTime<Utc>,
+    /// Whether Azure tells of it. If not, it is on record as one that ran, and nobody knows whether it has ended.
+    pub told: bool,
 }
 
 /// Something that must be known before a key may be regenerated, and is not.
@@ -368,6 +402,8 @@ pub enum SettingFault {
     KeyVaultReference,
     /// The same with an App Configuration reference.
     AppConfigurationReference,
+    /// It begins like a reference and is not written as one.
+    MistypedReference,
     /// It was named in the configuration and is not there.
     Missing,
     /// It was named in the configuration and holds something else.
@@ -420,6 +456,18 @@ impl Unknown {
         matches!(self, Self::Reference { .. } | Self::KeyValueReference { .. })
     }
 
+    /// Whether it is that nobody can tell with what the processes of a consumer run that refers to something, or reads secrets
+    /// when it starts.
+    fn is_of_what_runs(&self, at: &ConsumerRef) -> bool {
+        match self {
+            Self::Reference { app, .. } if matches!(app, ConsumerId::ContainerApp(_)) => *app == at.app,
+            Self::Reference { app, name, .. } | Self::KeyValueReference { app, name, .. } => {
+                *app == at.app && *name == at.name
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it stays until somebody does something about it.
     pub fn lasts(&self) -> bool {
         !matches!(
@@ -447,5 +495,27 @@ impl Unknown {
             Self::Vanished { held, .. } => held.contains(key),
             _ => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Key;
+
+    /// What its secret holds is one thing, and what the processes of an app run with another.
+    #[test]
+    fn nobody_is_sure_of_an_app_with_replicas_of_before() {
+        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/containerApps/api";
+        let app = ConsumerId::ContainerApp(id.parse().unwrap());
+        let at = ConsumerRef { app: app.clone(), section: None, name: "signalr".into() };
+        let keys = PerKey::from_fn(|key_type| Key::new(format!("{key_type:?}")).fingerprint());
+        let mut snapshot = Snapshot::of_keys(DateTime::UNIX_EPOCH, keys);
+        snapshot.consumers.push(Consumer { at: at.clone(), holds: Holding::Valid(KeyType::Primary) });
+        assert!(snapshot.is_sure(&at));
+        let (fault, why) = (ReferenceFault::Awaited, "replicas of before are there".to_owned());
+        let name = "another, signalr".to_owned();
+        snapshot.unknown.push(Unknown::Reference { app, name, fault, why, passing: true });
+        assert!(!snapshot.is_sure(&at));
     }
 }

@@ -76,6 +76,10 @@ impl State {
 
     /// Writes a key-value that is not locked, or makes it.
     pub(crate) fn write_key_value(&mut self, at: usize, name: &Name, item: Item, planted: Vec<Key>) {
+        let old = self.stores[at].get(name).and_then(|found| found.item.expose()).map(str::to_owned);
+        let place = format!("{}/{name}", self.stores[at].id.name());
+        let new = item.expose().map(str::to_owned);
+        self.hand_over(&place, old.as_deref(), new.as_deref());
         let (etag, modified) = (self.etags.etag(), self.now);
         let written = KeyValue { etag: etag.clone(), item, locked: false, modified, planted };
         let store = &mut self.stores[at];

@@ -106,6 +106,11 @@ impl State {
     pub(crate) fn add_version(&mut self, at: usize, name: &str, content: Content, planted: Vec<Key>) {
         let id = self.versions.version();
         let now = self.now + TimeDelta::seconds(self.vaults_are_fast_by);
+        let old = self.vaults[at].secret(name).and_then(|secret| secret.version(None));
+        let old = old.map(|version| version.content.expose().to_owned());
+        let place = format!("{}/{name}", self.vaults[at].id.name());
+        let new = content.expose().to_owned();
+        self.hand_over(&place, old.as_deref(), [new.as_str()]);
         let version = Version { planted, ..Version::new(id, content, now) };
         self.announce_secret(at, name, &version);
         self.vaults[at].add(name, version);

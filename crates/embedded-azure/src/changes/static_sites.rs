@@ -125,9 +125,12 @@ impl State {
         if names.is_empty() {
             return;
         }
+        let (old, new): (Vec<String>, Vec<String>) =
+            (old.into_values().collect(), new.values().cloned().collect());
         environment.modified = self.now;
         environment.restarted_at = Some(restarts);
         let app = environment.clients.name.clone();
+        self.hand_over(&app, old.iter().map(String::as_str), new.iter().map(String::as_str));
         self.tell(ActivityKind::SettingsChanged { app, names });
     }
 

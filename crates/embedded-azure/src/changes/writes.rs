@@ -90,7 +90,13 @@ impl State {
     /// Makes it what it is to be. Secrets are of the app and of no revision: those that run keep what they have read. Another
     /// template is another revision (docs: Update and deploy changes in Azure Container Apps; Manage secrets).
     pub(crate) fn apply(&mut self, at: usize, change: Change) {
-        let (label, names) = self.with_container(at, |container, making, _| {
+        let values = |secrets: &[Secret]| -> Vec<String> {
+            secrets.iter().filter(|one| one.vault.is_none()).filter_map(|one| one.value.clone()).collect()
+        };
+        let (old, new) = (values(&self.containers[at].secrets), values(&change.secrets));
+        let label = self.containers[at].id.label();
+        self.hand_over(&label, old.iter().map(String::as_str), new.iter().map(String::as_str));
+        let names = self.with_container(at, |container, making, _| {
             let Change { document, secrets } = change;
             let names = different(&container.secrets, &secrets);
             let planted = secrets.iter().filter(|secret| names.contains(&secret.name));
@@ -103,7 +109,7 @@ impl State {
             }
             container.supersede();
             container.run();
-            (container.id.label(), names)
+            names
         });
         if !names.is_empty() {
             self.tell(ActivityKind::SettingsChanged { app: label, names });

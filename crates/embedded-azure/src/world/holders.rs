@@ -17,6 +17,24 @@ impl World {
         lists(service, &app.id) || values(app).any(held) || app.reads.iter().any(read)
     }
 
+    /// The key-values with a key of a service that apps read by themselves, each with these apps.
+    pub fn read_by_apps(&self, service: &SignalR) -> Vec<(&Read, Vec<AppId>)> {
+        let mut all: Vec<(&Read, Vec<AppId>)> = Vec::new();
+        for site in &self.sites {
+            let apps = || self.apps(site).into_iter().map(|app| app.id);
+            for read in site.reads.iter().filter(|read| matches!(read, Read::KeyValue { .. })) {
+                if !self.read(read).is_some_and(|value| names(value, &service.name)) {
+                    continue;
+                }
+                match all.iter_mut().find(|(known, _)| *known == read) {
+                    Some((_, known)) => known.extend(apps()),
+                    None => all.push((read, apps().collect())),
+                }
+            }
+        }
+        all
+    }
+
     /// What a value leads to, if it is a reference.
     fn led(&self, value: &str) -> Option<&str> {
         match references::read(value)? {

@@ -1,6 +1,6 @@
 //! What is true of apps, whoever looks after them.
 
-use embedded_azure::{BarrierKind, State};
+use embedded_azure::{BarrierKind, Handover, Standing, State};
 
 use super::harness::*;
 
@@ -87,4 +87,44 @@ async fn container_apps_jobs_and_static_web_apps_have_to_be_read_and_to_sign_wel
         state.delete_static_site("chat-site").unwrap();
     });
     assert_eq!(problems(), Vec::<String>::new(), "they are gone");
+}
+
+/// Who was given which key since that was last asked: the place, whether an interface was asked for it, and how good what was
+/// left and what was given were.
+fn handed_over(azure: &Azure) -> Vec<(String, bool, Vec<Standing>, Vec<Standing>)> {
+    let standings = |keys: Vec<(Key, Standing)>| keys.into_iter().map(|(_, standing)| standing).collect();
+    let told = |one: Handover| (one.place, one.asked, standings(one.left), standings(one.given));
+    azure.inner.with(State::take_handovers).into_iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn it_is_on_record_who_was_given_which_key_and_how_good_it_was() {
+    use KeyType::{Primary, Secondary};
+    use Standing::{Begins, Ends, ForcedOut, Works};
+    let options = Options { list_keys_lags: false, ..Options::like_azure() };
+    let azure = Azure::with(World::default(), options).await;
+    let [old, other] = [Primary, Secondary].map(|key_type| azure.key(key_type));
+    let mut settings = azure.settings("chat-web").await;
+    settings.insert("GREETING".into(), "hello".into());
+    azure.put_settings("chat-web", &settings).await;
+    assert_eq!(handed_over(&azure), [], "no key has changed");
+    azure.repoint(&old, &other).await;
+    let moved = |place: &str| (place.to_owned(), true, vec![Works(Primary)], vec![Works(Secondary)]);
+    let found = handed_over(&azure);
+    assert!(found.contains(&moved("chat-web")) && found.iter().all(|one| *one == moved(&one.0)), "{found:?}");
+
+    // By hand, to a key that is being replaced, and then to one that does not work yet.
+    assert_eq!(azure.regenerate("Primary").await.status(), 202);
+    let write =
+        |value: &str| azure.inner.edit_setting("chat-web", "Azure__SignalR__ConnectionString", Some(value));
+    write("{primary:sr-demo}").unwrap();
+    let by_hand = |left, given| ("chat-web".to_owned(), false, vec![left], vec![given]);
+    assert_eq!(handed_over(&azure), [by_hand(Works(Secondary), Ends(Primary))]);
+    let listed = azure.list_keys().await["primaryConnectionString"].as_str().unwrap().to_owned();
+    write(&listed).unwrap();
+    assert_eq!(handed_over(&azure), [by_hand(Ends(Primary), Begins(Primary))]);
+    azure.inner.regenerate("sr-demo", &[Secondary]).unwrap();
+    write(&format!("Endpoint=https://sr-demo.service.signalr.net;AccessKey={};Version=1.0;", other.expose()))
+        .unwrap();
+    assert_eq!(handed_over(&azure), [by_hand(Begins(Primary), ForcedOut)]);
 }

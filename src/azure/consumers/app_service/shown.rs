@@ -106,12 +106,13 @@ pub(in crate::azure::consumers) fn add(
 ) -> Option<String> {
     let is_connection = || at.name.to_lowercase().contains("connection");
     let meant = named || names_signalr(&at.name);
-    for value in values(marks, &at.name, value) {
-        let fault = match value {
+    for shown in values(marks, &at.name, value) {
+        let fault = match shown {
             Value::Holds(holds) => {
                 out.consumers.push(Consumer { at: at.clone(), holds });
                 continue;
             }
+            Value::Reference(_) if meant && Reference::is_mistyped(value) => SettingFault::MistypedReference,
             Value::Reference(reference) if meant || reference.names_signalr() => match reference.store {
                 ReferenceStore::KeyVault => SettingFault::KeyVaultReference,
                 ReferenceStore::AppConfiguration => SettingFault::AppConfigurationReference,
@@ -314,6 +315,18 @@ mod tests {
             ("Hub", vault("chat-signalr"), "KeyVaultReference", "KeyVaultReference"),
             ("AzureSignalR", vault("chat"), "KeyVaultReference", "KeyVaultReference"),
             ("Hub", vault("chat"), "unclear", "KeyVaultReference"),
+            (
+                "AzureSignalR",
+                "@Microsoft.KeyVault(VaultName=v;Secret=chat)".into(),
+                "MistypedReference",
+                "MistypedReference",
+            ),
+            (
+                "Hub",
+                "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Kye=chat)".into(),
+                "unclear",
+                "MistypedReference",
+            ),
             ("Hub", store("signalr:chat"), "AppConfigurationReference", "AppConfigurationReference"),
             ("Hub", store("chat"), "unclear", "AppConfigurationReference"),
             (

@@ -54,6 +54,7 @@ pub(super) struct Execution {
 struct OfExecution {
     status: Option<String>,
     start_time: Option<Value>,
+    end_time: Option<Value>,
 }
 
 /// The configuration of a job, for how long its executions may run. That of an app has nothing of it.
@@ -173,6 +174,8 @@ pub(super) struct WhoReads {
     /// Those of the active ones.
     pub revisions: Vec<String>,
     pub readers: Vec<Reader>,
+    /// The executions that have ended, with when, as far as that is told.
+    pub ended: Vec<(String, Option<DateTime<Utc>>)>,
     /// The variables in the templates of the active ones.
     pub variables: Vec<(String, SecretString)>,
 }
@@ -182,7 +185,8 @@ impl Place {
         match self.id.kind() {
             ContainerAppKind::App => self.replicas(arm).await,
             ContainerAppKind::Job => {
-                Ok(WhoReads { readers: self.executions(arm).await?, ..WhoReads::default() })
+                let (readers, ended) = self.executions(arm).await?;
+                Ok(WhoReads { readers, ended, ..WhoReads::default() })
             }
         }
     }
@@ -209,7 +213,7 @@ impl Place {
         let revisions = active.iter().map(|revision| revision.name.clone()).collect();
         let variables =
             active.into_iter().flat_map(|revision| revision.properties.template.variables()).collect();
-        Ok(WhoReads { listed, revisions, readers: read.concat(), variables })
+        Ok(WhoReads { listed, revisions, readers: read.concat(), variables, ended: vec![] })
     }
 
     async fn replicas_of(&self, arm: &Arm, revision: &str) -> Result<Vec<Reader>, ArmError> {
@@ -235,8 +239,11 @@ impl Place {
         Ok(listed.into_iter().map(reader).collect())
     }
 
-    /// Those that have not ended, in whatever word.
-    async fn executions(&self, arm: &Arm) -> Result<Vec<Reader>, ArmError> {
+    /// Those that have not ended, in whatever word; and the names of those that have, with when.
+    async fn executions(
+        &self,
+        arm: &Arm,
+    ) -> Result<(Vec<Reader>, Vec<(String, Option<DateTime<Utc>>)>), ArmError> {
         let all: Vec<Execution> = arm.pages(Call::get(EXECUTIONS, self.url(arm, "/executions"))).await?;
         let ended = ["Succeeded", "Failed", "Stopped"];
         let has_ended = |execution: &Execution| {
@@ -251,7 +258,9 @@ impl Place {
             state: RUNNING.to_owned(),
             longest: TimeDelta::zero(),
         };
-        Ok(all.into_iter().filter(|execution| !has_ended(execution)).map(reader).collect())
+        let (ended, going): (Vec<Execution>, Vec<_>) = all.into_iter().partition(has_ended);
+        let ended = ended.into_iter().map(|one| (one.name, time(one.properties.end_time.as_ref())));
+        Ok((going.into_iter().map(reader).collect(), ended.collect()))
     }
 }
 

@@ -86,7 +86,11 @@ fn operation() -> Option<OperationUrl> {
 /// States that differ in what fits them, each with the events that lead there. All but the first begin with an adoption.
 fn states() -> Vec<(&'static str, Journal)> {
     let intended = || Event::RegenerationIntended { key_type: PRIMARY };
-    let seen = || Event::AppsSeen { apps: [(shop(), vec![])].into(), dictionaries: [].into() };
+    let seen = || Event::AppsSeen {
+        apps: [(shop(), vec![])].into(),
+        dictionaries: [].into(),
+        executions: [].into(),
+    };
     let led: Vec<(&'static str, Vec<Event>)> = vec![
         ("at rest", vec![]),
         ("held", vec![Event::Taken { key_type: PRIMARY }]),
@@ -136,7 +140,11 @@ fn events() -> Vec<(&'static str, Event)> {
         ("recovered", Event::Recovered {}),
         (
             "consumersSeen",
-            Event::AppsSeen { apps: [(shop(), vec![fingerprint("p")])].into(), dictionaries: [].into() },
+            Event::AppsSeen {
+                apps: [(shop(), vec![fingerprint("p")])].into(),
+                dictionaries: [].into(),
+                executions: [].into(),
+            },
         ),
         ("consumersBlurred", Event::AppsBlurred { apps: [shop()].into() }),
         ("consumersMissing, true", Event::AppsMissing { missing: true }),

@@ -249,8 +249,10 @@ fn an_approval_of_an_event_is_recorded_once_or_told_to_be_of_no_use() {
     assert_eq!(none(&story, 200 + week, "p", 100, &seen), Heeded::Expired { at: at(100) });
     assert_eq!(none(&story, 200, "x", 100, &seen), Heeded::Unknown);
     assert_eq!(none(&story, 200, "s", 100, &seen), Heeded::Over, "nobody holds it");
-    let (told, _) = story.heed(200, "p", 90 * DAY, &seen);
-    assert_eq!(told, Heeded::Recorded { until: at(200 + week) }, "a time to come gives no longer one");
+    // Else each delivery of the same event would approve anew, for ever.
+    assert_eq!(none(&story, 200, "p", 90 * DAY, &seen), Heeded::Ahead { at: at(90 * DAY) });
+    let (told, _) = story.heed(200, "p", 200 + 299, &seen);
+    assert_eq!(told, Heeded::Recorded { until: at(200 + week) }, "two clocks may be that far apart");
 
     story.event(at(200), event);
     assert_eq!(none(&story, 300, "p", 250, &seen), Heeded::Already { by: "bob".into(), at: at(200) });
@@ -304,7 +306,7 @@ fn a_person_is_asked_while_executions_are_waited_for() {
     let mut story = approving();
     let mut seen = snapshot(at(0), "p", "s", &[P]);
     let (job, name) = (app(7), "nightly-1".to_owned());
-    seen.executions.push(Execution { job, name, began: Some(at(0)), until: at(20_000) });
+    seen.executions.push(Execution { job, name, began: Some(at(0)), until: at(20_000), told: true });
     assert_eq!(story.look(&seen), asked(PRIMARY, "p", 0, None));
     story.approve(0, &seen);
     let waits = story.look(&seen);

@@ -90,7 +90,7 @@ pub(super) fn a_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::Unblock),
         2 => (0..2_usize, any::<bool>()).prop_map(|(external, reports)| Move::Fetch { external, reports }),
         2 => (0..2_usize, any::<bool>()).prop_map(|(external, by_a_person)| Move::Report { external, by_a_person }),
-        1 => key_type().prop_map(Move::ReadersLeft),
+        1 => (0..2_usize, key_type()).prop_map(|(reader, key_type)| Move::ReadersLeft { reader, key_type }),
         1 => (1..170_000_i64).prop_map(Move::Pause),
         1 => Just(Move::Resume),
         1 => Just(Move::Approve),
@@ -148,7 +148,7 @@ proptest! {
         now in any::<bool>(),
         askable_at_last in any::<bool>(),
         externals in prop::collection::vec(key_type(), 0..3),
-        readers_within in prop_oneof![2 => Just(0_i64), 1 => Just(86_400)],
+        readers_within in prop_oneof![3 => Just([0_i64, 0]), 1 => Just([86_400, 0]), 1 => Just([7_200, 86_400])],
         policy in a_policy(),
         moves in prop::collection::vec(a_move(), 0..40),
     ) {
@@ -234,7 +234,7 @@ proptest! {
         moves in prop::collection::vec(a_move(), 0..40),
         asked in any::<bool>(),
     ) {
-        let mut world = World::new(&holds, listed_at_once, FirstRotation::Now).with(&externals, 0);
+        let mut world = World::new(&holds, listed_at_once, FirstRotation::Now).with(&externals, [0, 0]);
         world.policy = policy;
         moves.iter().for_each(|change| world.make(change));
         let seen = world.look();
@@ -267,7 +267,7 @@ proptest! {
         policy in a_policy(),
         moves in prop::collection::vec(a_move(), 0..40),
     ) {
-        let mut world = World::new(&holds, listed_at_once, FirstRotation::Now).with(&externals, 0);
+        let mut world = World::new(&holds, listed_at_once, FirstRotation::Now).with(&externals, [0, 0]);
         world.policy = policy;
         moves.iter().for_each(|change| world.make(change));
         let (seen, mut journal) = (world.look(), world.journal.clone());
@@ -309,7 +309,7 @@ proptest! {
         seconds in any::<i32>(),
     ) {
         let both = [KeyType::Primary, KeyType::Secondary];
-        let mut one = World::new(&both, true, FirstRotation::Now).with(&both, 0);
+        let mut one = World::new(&both, true, FirstRotation::Now).with(&both, [0, 0]);
         moves.iter().for_each(|change| one.make(change));
         let mut other = World::new(&[KeyType::Secondary], false, FirstRotation::WhenDue);
         others.iter().for_each(|change| other.make(change));

@@ -107,7 +107,7 @@ proptest! {
         rests in any::<bool>(),
     ) {
         let first = if now { FirstRotation::Now } else { FirstRotation::WhenDue };
-        let mut world = World::new(&holds, listed_at_once, first).with(&externals, 0);
+        let mut world = World::new(&holds, listed_at_once, first).with(&externals, [0, 0]);
         world.policy = Policy { first_rotation: first, ..policy };
         moves.iter().for_each(|change| world.make(change));
         let mut passes = 0;

@@ -130,6 +130,38 @@ fn nobody_is_moved_back_to_a_key_that_was_replaced_meanwhile() {
     assert_eq!(story.journal.wave(), None);
 }
 
+/// A forced regeneration ends a wave, and cures no app: how those are whom it moved is asked and told as of a repair.
+#[test]
+fn a_wave_that_ends_with_its_key_is_asked_how_it_is_and_what_was_found_is_told() {
+    let regenerated = |story: &mut Story| {
+        let seen = |time| snapshot(at(time), "p2", "s2", &[S, S, S]);
+        story.look(&seen(7701));
+        assert_eq!(story.journal.wave(), None);
+        let decision = story.look(&seen(7702));
+        (standing(&story.journal, &decision, &story.policy, at(7702)), decision)
+    };
+    let mut open = about_to_move();
+    moves(&mut open, 7301, &[P, P, P]);
+    let mut failed = open.clone();
+    assert_eq!(regenerated(&mut open), (None, Decision::Do(Step::Gate(Gated::Repaired))));
+    open.event(at(7703), Event::RepairFailed { detail: "503".into() });
+    let then = AfterGate::RollBack;
+    failed.event(at(7700), Event::GateFailed { number: 1, detail: "503".into(), then });
+    for (mut story, since) in [(open, 7703), (failed, 7700)] {
+        let (told, decision) = regenerated(&mut story);
+        assert_eq!(told, Some(Standing::NotBack { at: at(since), detail: "503".into() }), "{decision:?}");
+        let mut passed = story.clone();
+        passed.event(at(8000), Event::Unblocked {});
+        assert!(passed.journal.repair().is_none(), "until a person says so");
+    }
+    // Of one that was seen to be well there is nothing to tell.
+    let mut well = about_to_move();
+    moves(&mut well, 7301, &[P, P, P]);
+    well.event(at(7365), Event::GatePassed { number: 1 });
+    assert_eq!(regenerated(&mut well).0, None);
+    assert!(well.journal.repair().is_none());
+}
+
 #[test]
 fn compromised_keys_wait_for_no_gate_and_what_it_shows_is_told_at_the_end() {
     let mut story = about_to_move();

@@ -58,7 +58,10 @@ pub(super) enum Move {
         ill: bool,
     },
     /// A person says that whoever reads what the apps hold, and is not seen, has left this key.
-    ReadersLeft(KeyType),
+    ReadersLeft {
+        reader: usize,
+        key_type: KeyType,
+    },
     /// A person lets rotations rest for so long, or no more.
     Pause(i64),
     Resume,
@@ -98,10 +101,10 @@ pub(super) struct World {
     compromised: BTreeSet<u64>,
     /// Those that only others can change.
     pub(super) externals: Vec<WorldExternal>,
-    /// How long readers that nobody sees may go on with a key that the apps have left.
-    pub(super) readers_within: Duration,
-    /// When they have left a key sooner.
-    readers_left: BTreeMap<u64, DateTime<Utc>>,
+    /// How long readers that nobody sees may go on with a key that the apps have left: those of one consumer and of another.
+    pub(super) readers_within: [Duration; 2],
+    /// When those of one have left a key sooner.
+    readers_left: BTreeMap<(usize, u64), DateTime<Utc>>,
     paused_until: DateTime<Utc>,
     /// The keys whose rotation was approved.
     approved: BTreeSet<u64>,
@@ -166,7 +169,7 @@ impl World {
             made: 2,
             compromised: BTreeSet::new(),
             externals: Vec::new(),
-            readers_within: Duration::ZERO,
+            readers_within: [Duration::ZERO; 2],
             readers_left: BTreeMap::new(),
             paused_until: start,
             approved: BTreeSet::new(),
@@ -176,10 +179,10 @@ impl World {
     }
 
     /// The same with some that only others can change, which hold these keys, and with readers that nobody sees.
-    pub(super) fn with(mut self, holds: &[KeyType], readers_within: i64) -> Self {
+    pub(super) fn with(mut self, holds: &[KeyType], readers_within: [i64; 2]) -> Self {
         let one = |key_type: &KeyType| WorldExternal { holds: self.keys[*key_type], excused: false };
         self.externals = holds.iter().map(one).collect();
-        self.readers_within = Duration::from_secs(readers_within.unsigned_abs());
+        self.readers_within = readers_within.map(|within| Duration::from_secs(within.unsigned_abs()));
         self
     }
 
@@ -301,7 +304,12 @@ impl World {
             unknown: unknown.collect(),
             seen: seen().map(|(n, a)| (app(n), fingerprints(a))).collect(),
             blurred,
-            readers_within: BTreeMap::from([(app(0), self.readers_within)]),
+            readers_within: self
+                .readers_within
+                .into_iter()
+                .enumerate()
+                .map(|(n, within)| (app(n), within))
+                .collect(),
             ..Snapshot::of_keys(self.now, keys.clone())
         };
         snapshot.add_external(self.externals_of_config(), &self.journal);
@@ -466,7 +474,8 @@ impl World {
     ) -> bool {
         let open = self.policy.calendar().is_open(self.now) && self.paused_until <= self.now;
         self.record(Event::RepointIntended { key_type: to });
-        self.record(handed_out(&self.journal, &fingerprint(&self.listed(to).to_string()), consumers));
+        let key = fingerprint(&self.listed(to).to_string());
+        self.record(handed_out(&self.journal, &key, consumers, &[]));
         for (done, at) in consumers.iter().enumerate() {
             if kill == Kill::AfterRepointOf(done) {
                 return true;
@@ -556,9 +565,13 @@ impl World {
         let held = self.reported().any(|one| one.holds == key);
         assert!(!held, "regenerated a key that somebody reports to hold: {self:#?}");
         let left = self.last_held.get(&key).map(|left| {
-            let told = self.readers_left.get(&key).filter(|told| left <= *told);
-            let at_last = *left + delta(self.readers_within);
-            told.map_or(at_last, |told| at_last.min(*told))
+            let of_reader = |(reader, within): (usize, &Duration)| {
+                let told = self.readers_left.get(&(reader, key)).filter(|told| left <= *told);
+                let at_last = *left + delta(*within);
+                told.map_or(at_last, |told| at_last.min(*told))
+            };
+            // Each has its own time, and nobody's word is another's.
+            self.readers_within.iter().enumerate().map(of_reader).fold(*left, DateTime::max)
         });
         let compromised = self.compromised.contains(&key);
         let grace = delta(if compromised { self.policy.exposed_grace } else { self.policy.grace });
@@ -597,7 +610,7 @@ impl World {
             Move::Fetch { external, reports } => self.fetch(external, reports),
             Move::Report { external, by_a_person } => self.report(external, by_a_person),
             Move::Ill { app, ill } => self.with_app(app, |app| app.ill = ill),
-            Move::ReadersLeft(key_type) => self.all_readers_leave(key_type),
+            Move::ReadersLeft { reader, key_type } => self.readers_leave(reader, key_type),
             Move::Pause(seconds) => {
                 let until = self.now + TimeDelta::seconds(seconds);
                 self.paused_until = until;
@@ -713,14 +726,14 @@ impl World {
         }
     }
 
-    /// Whoever read it without being seen has left a key, and a person says so; if he may.
-    fn all_readers_leave(&mut self, key_type: KeyType) {
+    /// Whoever read one consumer without being seen has left a key, and a person says so; if he may.
+    fn readers_leave(&mut self, reader: usize, key_type: KeyType) {
         let (key, by) = (self.listed(key_type), "somebody".to_owned());
         let fingerprint = fingerprint(&key.to_string());
-        let event = Event::ReadersAcknowledged { consumer: app(0), fingerprint, by };
+        let event = Event::ReadersAcknowledged { consumer: app(reader), fingerprint, by };
         let held = self.apps.iter().any(|app| !app.deleted && app.keys.contains(&key));
         if !held && self.journal.apply(event, self.now).is_ok() {
-            self.readers_left.insert(key, self.now);
+            self.readers_left.insert((reader, key), self.now);
         }
     }
 

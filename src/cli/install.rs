@@ -1,0 +1,55 @@
+//! What a program has on an operator's own machine: `completions` for the shell, and `man` pages.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Args, Command};
+use clap_complete::Shell;
+
+use crate::report::cause;
+use crate::report::text::command as text;
+use crate::terminal::{self, Exit};
+
+/// The arguments of `completions`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// Which shell
+    shell: Shell,
+}
+
+/// The arguments of `man`.
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Where they go; `man signalr-rekey` finds them in /usr/local/share/man/man1
+    folder: PathBuf,
+}
+
+pub(super) fn completions(args: &CompletionsArgs, mut program: Command) -> Exit {
+    let name = program.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut program, name, &mut script);
+    terminal::note(io::Write::write_all(&mut io::stdout().lock(), &script));
+    Exit::Done
+}
+
+pub(super) fn man(args: &ManArgs, program: Command) -> Exit {
+    let folder = args.folder.display();
+    match write(args, program) {
+        Ok(pages) => {
+            terminal::say(&text::man_written(pages, folder));
+            Exit::Done
+        }
+        Err(error) => {
+            terminal::complain(&cause::because(&text::man_not_written(folder), Some(&error)));
+            Exit::Failed
+        }
+    }
+}
+
+/// A page for the program and one for each of its commands; how many that are.
+fn write(args: &ManArgs, program: Command) -> io::Result<usize> {
+    std::fs::create_dir_all(&args.folder)?;
+    let before = program.clone().disable_help_subcommand(true);
+    clap_mangen::generate_to(before, &args.folder)?;
+    Ok(program.get_subcommands().count() + 1)
+}

@@ -1,0 +1,146 @@
+//! What a program owes to whoever sits at a terminal: completions, man pages, less to read or more, and no colours.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::common::program::{Azure, program, text};
+
+/// The commands that `--help` names.
+fn commands() -> BTreeSet<String> {
+    let help = text(&program(&["--help"]).output().unwrap().stdout);
+    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let named = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    named
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .filter(|name| name != "help")
+        .collect()
+}
+
+#[test]
+fn each_shell_gets_completions_that_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = program(&["completions", shell]).output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{shell}");
+        let script = text(&output.stdout);
+        for command in commands() {
+            assert!(script.contains(&command), "{shell} does not know {command}");
+        }
+    }
+    let refused = program(&["completions", "tcsh"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("bash"), "{}", text(&refused.stderr));
+}
+
+/// What bash itself offers behind a word, by the script that it was given.
+#[test]
+fn bash_completes_what_is_typed() {
+    let script = text(&program(&["completions", "bash"]).output().unwrap().stdout);
+    let ask = "COMP_WORDS=(signalr-rekey st); COMP_CWORD=1; _signalr-rekey signalr-rekey st signalr-rekey; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let mut bash = Command::new("bash").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    write!(bash.stdin.take().unwrap(), "{script}\n{ask}\n").unwrap();
+    let said = bash.wait_with_output().unwrap();
+    assert_eq!(text(&said.stdout).trim(), "status");
+}
+
+#[test]
+fn there_is_a_man_page_for_the_program_and_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("man1");
+    let output = program(&["man", to.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let found: BTreeSet<String> = std::fs::read_dir(&to)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let wanted = commands().into_iter().map(|name| format!("signalr-rekey-{name}.1"));
+    assert_eq!(found, wanted.chain(["signalr-rekey.1".to_owned()]).collect());
+    assert_eq!(text(&output.stdout), format!("{} man pages are in {}\n", found.len(), to.display()));
+    let rotate = std::fs::read_to_string(to.join("signalr-rekey-rotate.1")).unwrap();
+    assert!(rotate.contains(".TH") && rotate.contains("without\\-journal"), "{rotate}");
+    // A folder that cannot be is an error, and not a success without pages.
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let failed = program(&["man", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(
+        text(&failed.stderr).starts_with("could not write the man pages into "),
+        "{}",
+        text(&failed.stderr)
+    );
+}
+
+#[test]
+fn whoever_wants_quiet_reads_how_it_ended_and_nothing_else() {
+    let azure = Azure::start(&["--time-scale", "600"]);
+    let loud = text(&azure.run(&["rotate", "--now", "--yes"]).stdout);
+    let quiet = azure.run(&["rotate", "--now", "--yes", "--quiet"]);
+    assert_eq!((quiet.status.code(), text(&quiet.stderr)), (Some(0), String::new()));
+    let quiet = text(&quiet.stdout);
+    assert!(loud.lines().count() > 5 && quiet.lines().count() == 1, "{loud}\n---\n{quiet}");
+    assert!(quiet.starts_with("chat: "), "{quiet}");
+    let json = text(&azure.run(&["rotate", "--now", "--yes", "-q", "--json"]).stdout);
+    let only: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(only["type"], "result");
+    // What failed is told all the same.
+    let failed = azure.run(&["status", "--quiet", "nobody"]);
+    assert_eq!(failed.status.code(), Some(2));
+    assert!(text(&failed.stderr).contains("\"nobody\" is not configured"), "{}", text(&failed.stderr));
+    let both = azure.run(&["status", "--quiet", "--verbose"]);
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
+fn whoever_wants_more_reads_what_azure_is_asked_and_no_colours_from_a_pipe() {
+    let azure = Azure::start(&[]);
+    let plain = text(&azure.run(&["status"]).stderr);
+    let verbose = azure.run(&["status", "--verbose"]);
+    let told = text(&verbose.stderr);
+    assert!(told.contains("SignalR_ListKeys") && !plain.contains("SignalR_ListKeys"), "{told}\n---\n{plain}");
+    assert!(!told.contains('\u{1b}') && !text(&verbose.stdout).contains('\u{1b}'), "{told}");
+}
+
+/// Reads what `status --watch` shows until it has looked twice, and ends it as ctrl-c does.
+fn watched(arguments: &[&str], is_a_look: fn(&str) -> bool) -> (Option<i32>, Vec<String>) {
+    let azure = Azure::start(&[]);
+    let mut child = azure.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (mut seen, mut looks) = (Vec::new(), 0);
+    for line in lines {
+        looks += usize::from(is_a_look(&line));
+        seen.push(line);
+        if looks == 2 {
+            break;
+        }
+    }
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    (child.wait().unwrap().code(), seen)
+}
+
+#[test]
+fn status_looks_again_until_it_is_stopped() {
+    let (code, seen) = watched(&["status", "--watch=2s"], |line| line.starts_with("as of "));
+    assert_eq!(code, Some(0), "{seen:?}");
+    assert!(seen[0].ends_with("; looks again every 2s, ctrl-c ends it"), "{seen:?}");
+    assert!(seen.iter().any(|line| line.contains("Primary   key ")), "{seen:?}");
+    assert!(!seen.concat().contains('\u{1b}'), "a pipe is not cleared: {seen:?}");
+    let (code, seen) = watched(&["status", "--watch=2s", "--json"], |line| line.starts_with('{'));
+    assert_eq!((code, seen.len()), (Some(0), 2));
+    for line in seen {
+        let look: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(look["instances"][0]["name"], "chat");
+    }
+}
+
+#[test]
+fn status_does_not_look_without_a_pause() {
+    let azure = Azure::start(&[]);
+    for (every, says) in [("1s", "every 2s or less often"), ("5", "5s"), ("often", "10s")] {
+        let refused = azure.run(&["status", &format!("--watch={every}")]);
+        assert_eq!(refused.status.code(), Some(2), "{every}");
+        assert!(text(&refused.stderr).contains(says), "{every}: {}", text(&refused.stderr));
+    }
+}

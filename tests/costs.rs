@@ -94,7 +94,7 @@ async fn asked_in_a_rotation(gates: bool) -> [usize; 3] {
         let requests = story.sim.requests();
         let of = |begin: &[&str]| {
             let fits = |name: &str| begin.iter().any(|begin| name.starts_with(begin));
-            requests.iter().filter(|one| fits(&one.operation)).count()
+            requests.iter().filter(|one| fits(one.operation)).count()
         };
         [of(&["SignalR_ListKeys", "WebApps_"]), of(&["DataPlane_"]), asked.load(Ordering::SeqCst)]
     };

@@ -76,7 +76,7 @@ fn it_is_asked_about_the_time_since_we_wrote_or_all_were_read_until_somebody_is_
     story.look(&seen(9000, "s2", &[P, S]));
     let open = |story: &Story| unnamed(&story.journal, &story.policy);
     let asked = Unnamed { app: app(0), from: at(7301), until: at(9000) };
-    assert_eq!(open(&story), [asked.clone()]);
+    assert_eq!(open(&story), std::slice::from_ref(&asked));
     assert!(!asked.is_due(at(9000)) && asked.is_due(at(9000 + 1500)));
     story.look(&seen(9100, "s2", &[P, S]));
     assert_eq!(open(&story), [asked], "it is told once");
@@ -131,7 +131,7 @@ fn the_last_write_of_an_app_or_of_its_settings_names_its_writer() {
         write("/slots/staging/config/appsettings", "slots/config/write", 150),
         write("-other/config/appsettings", "config/write", 150),
     ] {
-        assert_eq!(named(&app(0), &[other.clone()]), None, "{other:?}");
+        assert_eq!(named(&app(0), std::slice::from_ref(&other)), None, "{other:?}");
     }
     let of_slot = write("/slots/staging/config/appsettings", "slots/config/write", 150);
     assert_eq!(named(&slot, &[of_slot]), Some("150".to_owned()));

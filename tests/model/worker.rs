@@ -239,7 +239,7 @@ impl Pass<'_> {
             }
             Decision::Do(Step::Follow(_)) => Next::Poll,
             Decision::Do(Step::Verify(key_type)) => Next::Probe(key_type),
-            Decision::Do(Step::Gate(Gated::Repaired)) => panic!("nobody has a health"),
+            Decision::Do(Step::Gate(Gated::Repaired)) => unreachable!("nobody has a health"),
             Decision::Do(Step::Gate(Gated::Wave(number))) => {
                 let (detail, then) = (String::new(), AfterGate::RollBack);
                 let fails = self.rules.gate_fails && number == 1;

@@ -582,7 +582,8 @@ fn the_workbook_asks_for_lines_that_the_program_writes() {
     for name in ALL {
         let workbook = only(name, "Microsoft.Insights/workbooks");
         let data: Value = serde_json::from_str(text(&workbook, "/properties/serializedData")).unwrap();
-        let panels: Vec<&Value> = data["items"].as_array().unwrap().iter().filter(|one| one["type"] == 3).collect();
+        let panels: Vec<&Value> =
+            data["items"].as_array().unwrap().iter().filter(|one| one["type"] == 3).collect();
         assert_eq!(panels.len(), 5, "{name}");
         let app = only(name, "Microsoft.Web/sites")["name"].as_str().unwrap().to_owned();
         for panel in panels {

@@ -15,6 +15,7 @@ use rekey_core::plan::{
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
+use signalr_rekey::engine::RunError;
 use signalr_rekey::report::{Ending, InWords};
 use signalr_rekey::store::StoreError;
 
@@ -583,7 +584,9 @@ fn every_error_of_the_storage_is_explained() {
     let patterns = told_under("Errors of the journal and the storage");
     // A refusal is made by an answer of the storage alone; its unit test has the sentence.
     let refused = "the storage st refuses the journal: it is so (403 Code, no); the service was not touched. If apps are cut off, …";
-    let all = [texts(&all), vec![refused.to_owned()]].concat();
+    // What the storage's clock tells of ours.
+    let clocks = [3, -3].map(|hours| RunError::Clock { ahead: TimeDelta::hours(hours) }.to_string());
+    let all = [texts(&all), vec![refused.to_owned()], clocks.to_vec()].concat();
     for text in all.clone() {
         let fitting = patterns.iter().filter(|pattern| fits(&format!("{pattern}…"), &text)).count();
         assert_eq!(fitting, 1, "{text}");

@@ -1,6 +1,7 @@
 //! What is done to the embedded Azure: through ARM, by Azure itself, and by other people.
 
 mod containers;
+mod given;
 mod key_values;
 mod late;
 mod secrets;

@@ -1,7 +1,7 @@
 //! Azure over HTTP: one client for all, as whom it is asked, Azure Resource Manager, and what is special to each kind of
 //! service whose keys are rotated (`services`) and of consumer that holds them (`consumers`).
 
-pub(crate) mod activity_log;
+pub mod activity_log;
 pub mod arm;
 pub mod cloud;
 pub mod consumers;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use rekey_core::journal::Journal;
 use rekey_core::model::{
     AppId, Key, KeyPair, KeyType, KeyValueId, OperationUrl, SecretId, Section, ServiceId, ServiceType,
@@ -672,7 +672,7 @@ async fn every_operation_names_the_right_that_it_needs() {
     let of_key_values = [Reply::json(403, ""), key_value("e1", &keys.primary), Reply::json(403, "")];
     let of_lists = [forbidden(), Reply::json(403, "")];
     let all =
-        std::iter::repeat_with(forbidden).take(32).chain(of_secrets).chain(of_key_values).chain(of_lists);
+        std::iter::repeat_with(forbidden).take(33).chain(of_secrets).chain(of_key_values).chain(of_lists);
     let server = Server::play(all).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
@@ -696,6 +696,7 @@ async fn every_operation_names_the_right_that_it_needs() {
             .unwrap_err(),
         arm.links(&app[0].to_string()).await.unwrap_err(),
         arm.authentication(&app[0]).await.unwrap_err(),
+        arm.writes_in_group(("s", "g"), Utc::now(), Utc::now()).await.unwrap_err(),
     ];
     for via in [ASYNC, LOCATION] {
         let url = via(server.base.to_string());

@@ -24,10 +24,10 @@ const LONGEST: usize = 200;
 
 /// What was written in a group in a time.
 #[derive(Clone, Debug)]
-pub(crate) struct WriteLog {
-    pub(crate) writes: Vec<LoggedWrite>,
+pub struct WriteLog {
+    pub writes: Vec<LoggedWrite>,
     /// Whether Azure has more of it on another page.
-    pub(crate) goes_on: bool,
+    pub goes_on: bool,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +67,7 @@ struct HttpRequest {
 impl Arm {
     /// `ActivityLogs_List`, one page, asked for once: what was written in a resource group. The log can be asked about one
     /// resource, but settings have ids of their own in it, below the app's; and its `$select` knows no `caller`.
-    pub(crate) async fn writes_in_group(
+    pub async fn writes_in_group(
         &self,
         (subscription, group): (&str, &str),
         from: DateTime<Utc>,

@@ -1,5 +1,12 @@
 //! The program: what its commands say of a service, of themselves, and of what to type next; its file and its schedule.
 
+#[cfg(feature = "command-line")]
+sentences! {
+    // `man`.
+    man_written(count, folder) = "{count} man pages are in {folder}";
+    man_not_written(folder) = "could not write the man pages into {folder}";
+}
+
 sentences! {
     // What several commands say.
     NAME_THE_STORAGE = "`az login`, and set AzureWebJobsStorage__accountName=ACCOUNT (or \
@@ -24,10 +31,6 @@ sentences! {
     // `status --watch`.
     status_as_of(at, every) = "as of {at}; looks again every {every}, ctrl-c ends it";
     watch_too_often(least) = "each look asks Azure for everything: look every {least} or less often";
-
-    // `completions`, `man`.
-    man_written(count, folder) = "{count} man pages are in {folder}";
-    man_not_written(folder) = "could not write the man pages into {folder}";
 
     // `status --web`.
     WEB_READY = "the status page is at this address, for a browser on this machine and for nobody who does not know it; reload it to \

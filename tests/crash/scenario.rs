@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use embedded_azure::{
     Activity, ActivityKind, AppConfiguration, BarrierKind, ContainerApp, ContainerJob, ContainerSecret,
@@ -19,7 +20,7 @@ use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{Config, KeyValueConfig, SecretConfig};
 use signalr_rekey::handler::KeyReport;
 use signalr_rekey::report::{Ending, RunReport};
-use signalr_rekey::store::{Lease, Store, StoreError, peek};
+use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored, peek};
 use tokio::sync::broadcast::Receiver;
 use url::Url;
 
@@ -110,7 +111,27 @@ impl Journals {
         if let Some((body, _)) = memory.get(&name).await.unwrap().document {
             azurite.put(&name, body, None).await.unwrap();
         }
-        azurite
+        Arc::new(OnTheStorysClock { store: azurite, clock: story.clock.clone() })
+    }
+}
+
+/// A storage whose clock is that of the story. Azurite's is the machine's, and who compares the two takes his own for wrong.
+#[derive(Debug)]
+struct OnTheStorysClock {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Store for OnTheStorysClock {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        let (found, at) = (self.store.get(name).await?, self.clock.now());
+        Ok(Found { modified: at - (found.at - found.modified), at, ..found })
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        let stored = self.store.put(name, body, expected).await?;
+        Ok(Stored { at: self.clock.now(), ..stored })
     }
 }
 

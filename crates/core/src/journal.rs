@@ -420,11 +420,10 @@ impl Journal {
                 self.wave.iter_mut().for_each(|wave| wave.gate = failed.clone());
             }
             Event::RepairIntended { apps } => {
-                let mut repair = self.repair.take().filter(|repair| repair.failed.is_none());
-                let repair =
-                    repair.get_or_insert_with(|| Repair { apps: BTreeSet::new(), moved: at, failed: None });
-                repair.apps.extend(apps.iter().cloned());
-                self.repair = Some(Repair { moved: at, ..repair.clone() });
+                // Who was not well then is asked again with them, and not forgotten.
+                let known = self.repair.take().map(|repair| repair.apps).unwrap_or_default();
+                let apps = known.into_iter().chain(apps.iter().cloned()).collect();
+                self.repair = Some(Repair { apps, moved: at, failed: None });
             }
             // The history tells who is to be named.
             Event::WrittenBack { .. } | Event::WriterNamed { .. } | Event::WriterUnknown { .. } => {}

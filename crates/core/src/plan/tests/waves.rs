@@ -322,6 +322,17 @@ fn who_was_repaired_is_asked_how_he_is_and_what_is_found_is_told() {
     assert_eq!(standing(&story.journal, &decision, &story.policy, at(90_001)), None);
 }
 
+/// A repair of others does not make one forgotten who is still ill.
+#[test]
+fn who_was_not_well_after_a_repair_is_asked_again_with_those_of_the_next() {
+    let mut story = about_to_repair();
+    story.event(at(7800), Event::RepairFailed { detail: "503".into() });
+    story.event(at(8000), Event::RepairIntended { apps: vec![app(1)] });
+    let repair = story.journal.repair().unwrap();
+    assert_eq!(repair.apps, BTreeSet::from([app(0), app(1)]));
+    assert_eq!((repair.moved, &repair.failed), (at(8000), &None));
+}
+
 /// Its wave has a gate of its own.
 #[test]
 fn who_is_moved_after_he_was_repaired_is_asked_as_one_of_his_wave() {

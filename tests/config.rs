@@ -504,7 +504,7 @@ fn pauses_that_leave_a_rotation_no_end_are_refused() {
     assert!(read(&file("14d"), &[]).is_ok());
     insta::assert_snapshot!(faults(&file("15d"), &[]), @r#"
     the configuration has a fault:
-      rekey.toml:1:23: pause_between_waves: 15d between 3 waves, and the grace, are 722h 30m: not shorter than rotate_every (30d), so no rotation would ever end; write a shorter pause, or fewer waves
+      rekey.toml:1:23: pause_between_waves: 15d between 3 waves, and the grace, are 30d 3h: not shorter than rotate_every (30d), so no rotation would ever end; write a shorter pause, or fewer waves
     "#);
 }
 

@@ -139,11 +139,7 @@ impl Storm {
         let azure = Arc::new(azure);
         let health = Health::start(Arc::clone(&azure), Arc::clone(&clock), options.seed).await?;
         let config = Arc::new(config);
-        let services = config.instances.iter().map(|known| {
-            let name = known.id.name();
-            let keys = azure.keys(name).map(|keys| vec![keys.primary, keys.secondary]);
-            (name.to_owned(), keys.unwrap_or_default())
-        });
+        let services = config.instances.iter().map(|known| known.id.name().to_owned());
         let judge = Judge::new(services, now);
         let base =
             Url::parse(azure.base()).map_err(|error| Trouble::of("the embedded Azure has no URL", &error))?;
@@ -327,7 +323,14 @@ impl Storm {
         let handovers = self.azure.with(State::take_handovers);
         let answers = self.health.answers();
         self.all_well = answers.iter().all(|answer| answer.well);
-        let evidence = Evidence { began: self.began, handovers, answers, disturbed: self.disturbed_round };
+        let keys = self.config.instances.iter().flat_map(|known| {
+            let name = known.id.name();
+            let keys = self.azure.keys(name).map(|keys| [keys.primary, keys.secondary]);
+            keys.into_iter().flatten().map(move |key| (name.to_owned(), key))
+        });
+        let keys = keys.collect();
+        let evidence =
+            Evidence { began: self.began, handovers, answers, disturbed: self.disturbed_round, keys };
         let round = self.rounds;
         let wrong = self.judge.hear(evidence);
         self.untrue.extend(wrong.into_iter().map(|wrong| format!("in round {round} {wrong}")));

@@ -3,21 +3,19 @@
 //!
 //! Start at [`Care::begin_round`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use embedded_azure::{EmbeddedAzure, KeyType};
+use embedded_azure::{Key, KeyType};
 use fastrand::Rng;
 
 use super::held::{Ill, holds};
-use super::judge::fingerprint;
 use super::run::Storm;
-use super::world::{PARTNER, REPORTER, UNSEEN, places};
 use crate::clock::Clock;
 use crate::demo::Trouble;
 use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
-use rekey_core::model::{ConnectionString, Fingerprint, ServiceId};
+use rekey_core::model::ServiceId;
 use rekey_core::plan::{self, Approving, BlockedBy, Decision, Due, WaitFor};
 
 /// Those who pause, approve and cure, and what happens to the apps. They act between runs.
@@ -127,7 +125,7 @@ impl Care {
         };
         for approving in events {
             if approving.key == due.key && now - TimeDelta::days(2) < approving.at {
-                storm.judge.approved(service.name(), &due.key, &in_use(&storm.azure, service.name()));
+                storm.judge.approved(service.name(), &due.key, &storm.keys(service));
                 self.approved = Some(due.clone());
             }
             storm.run(service, Intent::approval(approving), None).await?;
@@ -160,26 +158,16 @@ impl Care {
     }
 }
 
-/// The keys of a service that stand somewhere, or that somebody signs with.
-fn in_use(azure: &EmbeddedAzure, service: &str) -> BTreeSet<Fingerprint> {
-    let of_service = places().into_iter().filter(|(_, of)| of == service);
-    let read = of_service.filter_map(|(place, _)| {
-        let value = place.read(azure)?;
-        Some(ConnectionString::parse(&value).ok()?.key()?.fingerprint())
-    });
-    let keys = azure.keys(service).ok();
-    let signed =
-        [PARTNER, REPORTER, UNSEEN].into_iter().flat_map(|site| azure.with(|state| state.signs(site)));
-    let signed = signed.flatten().filter(|(of, _)| of == service).filter_map(|(_, key_type)| {
-        keys.as_ref().zip(key_type).map(|(keys, key_type)| fingerprint(&keys[key_type]))
-    });
-    read.chain(signed).collect()
-}
-
 impl Storm {
+    /// The keys that a service has now.
+    pub(super) fn keys(&self, service: &ServiceId) -> Vec<Key> {
+        let keys = self.azure.keys(service.name()).map(|keys| vec![keys.primary, keys.secondary]);
+        keys.unwrap_or_default()
+    }
+
     /// A person approves a rotation by the command. Whether it is on record.
     async fn approve(&mut self, service: &ServiceId, due: &Due) -> bool {
-        self.judge.approved(service.name(), &due.key, &in_use(&self.azure, service.name()));
+        self.judge.approved(service.name(), &due.key, &self.keys(service));
         let known = self.config.instances.iter().find(|known| known.id == *service);
         let Some(policy) = known.map(|known| &known.policy) else { return false };
         let event = plan::approves(due, "ada".into(), false, policy, self.clock.now());

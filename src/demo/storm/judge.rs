@@ -5,7 +5,7 @@
 //! Start at [`Judge::hear`]. A consumer *moves* if it is given a key in the place of one that works; every other is repaired,
 //! which waits for nothing. It moves *back* if it is given the key that it had before it was moved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use embedded_azure::{Handover, Key, Standing};
@@ -50,8 +50,8 @@ struct Approved {
     service: String,
     /// The key that it replaces.
     key: Fingerprint,
-    /// The older key, where both were in use then: the newer is replaced if both are due, and who holds the older is moved to
-    /// that first. He who approves it is told of both.
+    /// The other key of then, if it was older. Where consumers hold both keys, or may, and both are due, the newer is replaced,
+    /// and who holds the older is moved to that first: he who approves it is told of both.
     older: Option<Fingerprint>,
 }
 
@@ -109,11 +109,12 @@ impl Judge {
         self.pauses.remove(service);
     }
 
-    /// A person approves the rotation that replaces a key, while consumers hold these.
-    pub(super) fn approved(&mut self, service: &str, key: &Fingerprint, held: &BTreeSet<Fingerprint>) {
+    /// A person approves the rotation that replaces a key, while the service has these.
+    pub(super) fn approved(&mut self, service: &str, key: &Fingerprint, keys: &[Key]) {
+        let keys: Vec<Fingerprint> = keys.iter().map(fingerprint).collect();
         let made = |key: &Fingerprint| self.listed.get(&(service.to_owned(), key.clone()));
-        let older = held.iter().find(|other| *other != key && made(other) <= made(key));
-        let older = older.filter(|_| held.contains(key)).cloned();
+        let older = keys.iter().find(|other| *other != key && made(other) <= made(key));
+        let older = older.filter(|_| keys.contains(key)).cloned();
         self.approved.push(Approved { service: service.to_owned(), key: key.clone(), older });
     }
 
@@ -228,7 +229,7 @@ impl Judge {
     }
 }
 
-pub(super) fn fingerprint(key: &Key) -> Fingerprint {
+fn fingerprint(key: &Key) -> Fingerprint {
     rekey_core::model::Key::new(key.expose()).fingerprint()
 }
 
@@ -331,23 +332,21 @@ mod tests {
     #[test]
     fn nobody_is_moved_before_its_own_approval() {
         let mut judge = fresh();
-        let fingerprints =
-            |names: &[&str]| names.iter().map(|name| fingerprint(&key(name))).collect::<BTreeSet<_>>();
-        let approve = |judge: &mut Judge, service: &str, name: &str, held: &[&str]| {
-            judge.approved(service, &fingerprint(&key(name)), &fingerprints(held));
+        let approve = |judge: &mut Judge, service: &str, name: &str, keys: [&str; 2]| {
+            judge.approved(service, &fingerprint(&key(name)), &keys.map(key));
         };
-        approve(&mut judge, NORTH, "another", &["another", "old"]);
-        approve(&mut judge, EAST, "old", &["old"]);
-        // One that was given before anybody held the key approves nothing that leads to it.
-        approve(&mut judge, NORTH, "new", &["old"]);
+        approve(&mut judge, NORTH, "another", ["another", "old"]);
+        approve(&mut judge, EAST, "old", ["old", "new"]);
+        // One that was given before there was the key approves nothing that leads to it.
+        approve(&mut judge, NORTH, "new", ["old", "another"]);
         let said = hear(&mut judge, vec![moved(NORTH, "web-sr-north", after(0))], vec![]);
         assert!(said.len() == 1 && said[0].contains("nobody has approved"), "{said:?}");
-        approve(&mut judge, NORTH, "old", &["old"]);
+        approve(&mut judge, NORTH, "old", ["old", "new"]);
         let said = hear(&mut judge, vec![moved(NORTH, "by-store", after(1))], vec![]);
         assert_eq!(said, Vec::<String>::new());
     }
 
-    /// Both keys are in use, and the rotation of one is approved.
+    /// Consumers hold both keys, and the rotation of one is approved.
     #[test]
     fn who_holds_the_older_of_two_keys_is_moved_to_the_newer_one_that_is_to_be_replaced() {
         let listed = |judge: &mut Judge, name: &str| {
@@ -359,8 +358,7 @@ mod tests {
             let mut judge = fresh();
             listed(&mut judge, older);
             listed(&mut judge, newer);
-            let held = [older, newer].map(|name| fingerprint(&key(name)));
-            judge.approved(NORTH, &fingerprint(&key("new")), &held.into_iter().collect());
+            judge.approved(NORTH, &fingerprint(&key("new")), &[older, newer].map(key));
             let said = hear(&mut judge, vec![moved(NORTH, "by-store", after(1))], vec![]);
             assert_eq!(said.is_empty(), fits, "{said:?}");
         }

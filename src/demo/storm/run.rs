@@ -325,8 +325,7 @@ impl Storm {
         self.all_well = answers.iter().all(|answer| answer.well);
         let keys = self.config.instances.iter().flat_map(|known| {
             let name = known.id.name();
-            let keys = self.azure.keys(name).map(|keys| [keys.primary, keys.secondary]);
-            keys.into_iter().flatten().map(move |key| (name.to_owned(), key))
+            self.keys(&known.id).into_iter().map(move |key| (name.to_owned(), key))
         });
         let keys = keys.collect();
         let evidence =

@@ -25,9 +25,10 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use common::{CONSUMERS, count};
 use futures::FutureExt;
-use interceptor::{Mishap, STOPS};
+use interceptor::{Mishap, OTHERS, STOPS};
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 use scenario::{Journals, Played, Scenario, play, play_in, play_with};
@@ -48,7 +49,7 @@ async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mis
     undisturbed.judge(0);
     let (requests, deaths) = (undisturbed.interceptor.passed(), undisturbed.interceptor.deaths());
     let is_distinct = |nth: usize, kind: &str, mishap: Mishap| match mishap {
-        Mishap::Lost => true,
+        Mishap::Lost | Mishap::OthersBefore | Mishap::OthersBetween => true,
         Mishap::Twice => interceptor::writes(kind),
         Mishap::StopBefore | Mishap::StopBetween | Mishap::StopAfter => deaths.contains(&(nth, mishap)),
     };
@@ -145,7 +146,7 @@ async fn a_crash_at_every_point_of_a_due_rotation_with_a_container_app() {
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_repairing_a_container_app() {
+async fn a_crash_at_every_point_of_repairing_a_container_app_and_a_job() {
     a_crash(Scenario::ForcedContainers).await;
 }
 
@@ -222,6 +223,24 @@ async fn a_crash_at_every_point_of_repairing_a_static_web_app() {
 #[tokio::test]
 async fn a_crash_at_every_point_of_a_due_rotation_that_others_report_and_acknowledge() {
     a_crash(Scenario::DueReported).await;
+}
+
+/// A machine takes the key that there is for it and reports it in the midst of a run, beside every request of that. While the run
+/// has the lease the report is turned away, and is sent again.
+#[tokio::test]
+async fn a_report_comes_in_at_every_point_of_a_due_rotation() {
+    let scenario = Scenario::DueReported;
+    at_every_request(scenario, Journals::Memory, &OTHERS, Points::Every).await;
+    // Between what a worker reads of the journal and the first that it writes a report is taken, and the worker begins anew.
+    let undisturbed = play(scenario, Journals::Memory, None).await;
+    let written = undisturbed.interceptor.passed().iter().position(|kind| *kind == "journal write").unwrap();
+    let overtaken = play(scenario, Journals::Memory, Some((1 + written, Mishap::OthersBefore))).await;
+    let at_once = |played: &Played| {
+        let soon = |at| (played.began..played.began + TimeDelta::minutes(1)).contains(&at);
+        let mut history = played.journals[1].history();
+        history.any(|entry| matches!(entry.event, Event::Reported { .. }) && soon(entry.at))
+    };
+    assert!(at_once(&overtaken) && !at_once(&undisturbed));
 }
 
 #[tokio::test]

@@ -19,6 +19,12 @@
 //! says it; and readers of that app that nobody sees, until a person says, and is right, that they have left a key. Both write
 //! the journal between any two requests of the workers, as `OnReport` and `acknowledge` do: only while nobody has the lease.
 //!
+//! **Who acknowledges what is not so.** A false word is a fault like the others, at most one of which happens: it says that the
+//! machine holds a key which it does not. All that is claimed of everybody else is claimed beside it. It explains one refusal
+//! and no other: that of the machine, with the key that it held when the word was said, until it takes another. Of readers that
+//! nobody sees a false word is a true one to all but themselves, and it is they alone who are refused, with the key that they
+//! are said to have left; so the models of a true word are theirs as well.
+//!
 //! **Waves.** In models of their own, with one fault, the second app is moved after the gate of the first, which comes back or
 //! does not.
 //!
@@ -46,6 +52,7 @@ const WITHOUT_LEASE: &str = "nothing is sent without the lease";
 const HELD: &str = "no key is regenerated that an app holds";
 const WITHIN_GRACE: &str = "no key is regenerated within its grace";
 const A_RUN_SETTLES: &str = "a run is settled";
+const BELIED: &str = "a machine of which a false word is said is cut off by that";
 
 const P: KeyType = KeyType::Primary;
 const S: KeyType = KeyType::Secondary;
@@ -70,8 +77,10 @@ pub(crate) struct Rules {
     machine: Option<world::Tick>,
     /// Whether a person says what he sees of them: that they have left a key, and what the machine holds.
     person: bool,
-    /// Whether he is right: else they go on with the key all the same.
+    /// Whether he is right of the readers: else they go on with the key all the same.
     is_right: bool,
+    /// Whether he may say of the machine, once, that it holds a key which it does not.
+    is_false: bool,
     /// How many faults of all kinds may happen.
     faults: u8,
     settled: Settled,
@@ -89,6 +98,7 @@ impl Rules {
             machine: None,
             person: false,
             is_right: true,
+            is_false: false,
             faults: 2,
             settled: Settled::default(),
         }
@@ -116,6 +126,8 @@ pub(crate) enum Action {
     Report,
     /// A person says that whoever reads what the first app holds, and is not seen, has left this key.
     Acknowledge(KeyType),
+    /// A person says that the machine holds this key, and it does not.
+    Belie(KeyType),
     Tick,
 }
 
@@ -164,6 +176,9 @@ impl Model for Rules {
         if self.person {
             actions.extend([Action::Acknowledge(P), Action::Acknowledge(S)]);
         }
+        if self.is_false && state.may(state.lies) {
+            actions.extend([Action::Belie(P), Action::Belie(S)]);
+        }
         if state.may_tick() {
             actions.push(Action::Tick);
         }
@@ -179,7 +194,7 @@ impl Model for Rules {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::<Self>::always(CUT_OFF, |_, state: &State| !state.cut_off()),
             Property::<Self>::always(WITHOUT_LEASE, |_, state| {
                 state.broken != Some(Broken::SentWithoutLease)
@@ -189,7 +204,12 @@ impl Model for Rules {
             Property::<Self>::always("no event is illegal", |_, state| state.broken != Some(Broken::Illegal)),
             Property::<Self>::always("every run settles", Self::settles),
             Property::<Self>::sometimes(A_RUN_SETTLES, Self::is_settled),
-        ]
+        ];
+        if self.is_false {
+            // Else nothing would be said by that nobody else is.
+            properties.push(Property::<Self>::sometimes(BELIED, |_, state| state.is_cut_off_by_a_word()));
+        }
+        properties
     }
 }
 
@@ -235,6 +255,13 @@ impl Rules {
                 if !state.acknowledge(key_type, self.is_right) {
                     return false;
                 }
+            }
+            Action::Belie(key_type) => {
+                if !state.belie(key_type) {
+                    return false;
+                }
+                state.lies += 1;
+                state.faults -= 1;
             }
             Action::Tick => state.now += 1,
         }
@@ -334,6 +361,21 @@ fn beside_a_person_who_acknowledges_nobody_is_cut_off_and_all_settles() {
     let checker = rules.checker().threads(2).spawn_bfs().join();
     eprintln!(
         "a person who acknowledges, readers for 1, no fault: {} unique states, {} transitions, {:.1} s",
+        checker.unique_state_count(),
+        checker.state_count(),
+        started.elapsed().as_secs_f32()
+    );
+    checker.assert_properties();
+}
+
+/// Nobody but the machine of which a person says what is not so, and that with the one key that it held.
+#[test]
+fn beside_a_false_word_about_a_machine_nobody_else_is_cut_off_and_all_settles() {
+    let started = Instant::now();
+    let rules = Rules { machine: Some(0), faults: 1, is_false: true, ..Rules::real() };
+    let checker = rules.checker().threads(2).spawn_bfs().join();
+    eprintln!(
+        "a false word about a machine: {} unique states, {} transitions, {:.1} s",
         checker.unique_state_count(),
         checker.state_count(),
         started.elapsed().as_secs_f32()

@@ -84,7 +84,7 @@ fn what_only_others_can_change_needs_no_app_beside_it() {
     assert_eq!(
         told,
         [
-            ("reporter:iis-01", hours(2), None, None),
+            ("reporter:IIS-01", hours(2), None, None),
             ("reporter:iis-02", hours(1), None, None),
             ("reporter:iis-03", hours(1), None, None),
             ("manual:partner-gateway", hours(7 * 24), Some("Ada"), Some("https://tickets.example/7")),

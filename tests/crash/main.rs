@@ -25,7 +25,6 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use common::{CONSUMERS, count};
 use futures::FutureExt;
 use interceptor::{Mishap, OTHERS, STOPS};
@@ -231,16 +230,22 @@ async fn a_crash_at_every_point_of_a_due_rotation_that_others_report_and_acknowl
 async fn a_report_comes_in_at_every_point_of_a_due_rotation() {
     let scenario = Scenario::DueReported;
     at_every_request(scenario, Journals::Memory, &OTHERS, Points::Every).await;
-    // Between what a worker reads of the journal and the first that it writes a report is taken, and the worker begins anew.
-    let undisturbed = play(scenario, Journals::Memory, None).await;
-    let written = undisturbed.interceptor.passed().iter().position(|kind| *kind == "journal write").unwrap();
-    let overtaken = play(scenario, Journals::Memory, Some((1 + written, Mishap::OthersBefore))).await;
-    let at_once = |played: &Played| {
-        let soon = |at| (played.began..played.began + TimeDelta::minutes(1)).contains(&at);
+    // Where the run has just given its lease back the machine is heard sooner than when it is waited for.
+    let reported = |played: &Played| {
         let mut history = played.journals[1].history();
-        history.any(|entry| matches!(entry.event, Event::Reported { .. }) && soon(entry.at))
+        history
+            .find(|entry| played.began < entry.at && matches!(entry.event, Event::Reported { .. }))
+            .unwrap()
+            .at
     };
-    assert!(at_once(&overtaken) && !at_once(&undisturbed));
+    let undisturbed = play(scenario, Journals::Memory, None).await;
+    let requests = undisturbed.interceptor.passed();
+    let mut sooner = 0;
+    for (before, _) in requests.iter().enumerate().filter(|(_, kind)| **kind == "journal write") {
+        let played = play(scenario, Journals::Memory, Some((1 + before, Mishap::OthersBetween))).await;
+        sooner += usize::from(reported(&played) < reported(&undisturbed));
+    }
+    assert!(sooner > 0, "no report was taken but where it is waited for");
 }
 
 #[tokio::test]

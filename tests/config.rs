@@ -93,6 +93,24 @@ fn what_only_others_can_change_needs_no_app_beside_it() {
     );
 }
 
+/// A key in the place of a name, an owner or a ticket would be shown wherever somebody looks.
+#[test]
+fn a_key_is_no_name_no_owner_and_no_ticket() {
+    let key = "aB3dEf6hIj9lMn2pQr5tUv8xYz1BcD4FgH7jKl0nOpQrStU";
+    for list in [
+        format!("reporters = [\"{key}\"]"),
+        format!("reporters = [{{ name = \"{key}\" }}]"),
+        format!("manual = [{{ name = \"kiosk\", owner = \"{key}\" }}]"),
+        format!(
+            "manual = [{{ name = \"kiosk\", owner = \"Ada\", ticket = \"https://tickets.example/{key}\" }}]"
+        ),
+    ] {
+        let said = faults(&format!("[[instance]]\nid = \"$INSTANCE\"\n{list}\n"), &[]);
+        assert!(said.contains("this looks like a key, which is a secret"), "{said}");
+        assert!(!said.contains(key), "{said}");
+    }
+}
+
 #[test]
 fn what_is_wrong_with_those_that_only_others_can_change_is_said_at_once() {
     let faults = faults(

@@ -93,6 +93,9 @@ sentences! {
     acknowledge_left(by, consumer, key_type, key) = "{by} says: whoever reads {consumer} has left the {key_type} key ({key})";
     acknowledged(name) = "{name}: recorded; the next run goes by it";
 
+    // In the place of the name of an instance.
+    LIKE_A_KEY = "(a text that looks like a key)";
+
     // `pause` and `resume`.
     PAUSE_NO_TIME = "--until is no time: write one with an offset (2026-12-01T08:00Z), a time and a zone (\"2026-12-01T08:00 \
         Europe/Berlin\"; not one that its clock leaves out), or a duration from now (12h). Nothing was done";

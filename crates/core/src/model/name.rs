@@ -5,6 +5,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use super::holds_a_secret;
+
 /// A name of letters of ASCII that is shown as it was written, and compared without regard to case.
 #[derive(Clone)]
 pub(super) struct AnyCase(String);
@@ -66,7 +68,7 @@ impl Name {
     }
 }
 
-/// That a text is no [`Name`]: not letters, digits, `.`, `_` and `-` alone, or longer than the name of a host.
+/// That a text is no [`Name`]: not letters, digits, `.`, `_` and `-` alone, longer than the name of a host, or like a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a name of letters, digits, '.', '_' and '-'")]
 pub struct NotAName;
@@ -77,7 +79,8 @@ impl FromStr for Name {
     fn from_str(text: &str) -> Result<Self, NotAName> {
         let is_sign = |sign: u8| sign.is_ascii_alphanumeric() || matches!(sign, b'.' | b'_' | b'-');
         let fits = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(is_sign);
-        if fits { Ok(Self(AnyCase::new(text))) } else { Err(NotAName) }
+        // It is shown wherever somebody looks, and a key that was put in its place must not be.
+        if fits && !holds_a_secret(text) { Ok(Self(AnyCase::new(text))) } else { Err(NotAName) }
     }
 }
 
@@ -103,6 +106,8 @@ mod tests {
         assert_eq!((&written, written.cmp(&lower)), (&lower, Ordering::Equal));
         assert_eq!(std::collections::HashSet::from([written.clone(), lower]).len(), 1);
         assert_eq!(written.to_string(), "IIS-01");
+        let key = "aB3dEf6hIj9lMn2pQr5tUv8xYz1BcD4FgH7jKl0nOpQrStU";
+        assert_eq!(key.parse::<Name>(), Err(NotAName), "a key");
         let [a, b, c]: [Name; 3] = ["a", "B", "c"].map(|text| text.parse().unwrap());
         assert!(a < b && b < c);
         assert_eq!("web_1.example.com".parse::<Name>().unwrap().as_str(), "web_1.example.com");

@@ -526,6 +526,23 @@ fn pauses_that_leave_a_rotation_no_end_are_refused() {
     "#);
 }
 
+/// A key that was put in the place of a window or freeze is not repeated, nor in that of one of several.
+#[test]
+fn a_key_in_the_place_of_a_window_is_not_shown() {
+    let key = "aB3dEf6hIj9lMn2pQr5tUv8xYz1BcD4FgH7jKl0nOpQrStU";
+    let string = format!("Endpoint=https://chat.service.signalr.net;AccessKey={key};Version=1.0;");
+    for wrong in [key, &string, &format!("Sat 02:00-05:00 {key}"), &format!("2026-12-20 {key}")] {
+        for name in ["windows", "freezes"] {
+            let said = faults(&format!("{name} = [\"{wrong}\"]\n{GOOD}"), &[]);
+            assert!(said.contains("which is a secret") && !said.contains(key), "{said}");
+        }
+        for name in ["REKEY_WINDOWS", "REKEY_FREEZES"] {
+            let said = faults(GOOD, &[(name, wrong)]);
+            assert!(said.contains(name) && !said.contains(key), "{said}");
+        }
+    }
+}
+
 /// What can be told of windows from the text alone is told when it is read.
 #[test]
 fn windows_that_can_never_do_their_work_are_refused() {

@@ -283,46 +283,21 @@ impl Rules {
 
 #[test]
 fn two_workers_cut_nobody_off_and_always_settle() {
-    let started = Instant::now();
-    let checker = Rules::real().checker().threads(2).spawn_bfs().join();
-    eprintln!(
-        "{} unique states, {} transitions, depth {}, {:.1} s",
-        checker.unique_state_count(),
-        checker.state_count(),
-        checker.max_depth(),
-        started.elapsed().as_secs_f32()
-    );
-    checker.assert_properties();
+    holds("two workers", Rules::real());
 }
 
 /// Each run asks and fails until the longest operation is over; then the keys tell how it ended.
 #[test]
 fn where_no_operation_can_be_asked_nobody_is_cut_off_and_all_settles() {
-    let started = Instant::now();
-    let checker = Rules { asks: false, faults: 1, ..Rules::real() }.checker().threads(2).spawn_bfs().join();
-    eprintln!(
-        "no operation can be asked: {} unique states, {} transitions, {:.1} s",
-        checker.unique_state_count(),
-        checker.state_count(),
-        started.elapsed().as_secs_f32()
-    );
-    checker.assert_properties();
+    holds("no operation can be asked", Rules { asks: false, faults: 1, ..Rules::real() });
 }
 
 /// A machine reports at any moment, and is waited for; and readers that nobody sees go on with a key for a while.
 #[test]
 fn beside_a_machine_that_reports_nobody_is_cut_off_and_all_settles() {
     for (readers, faults) in [(1, 0), (0, 1)] {
-        let started = Instant::now();
         let rules = Rules { machine: Some(readers), faults, ..Rules::real() };
-        let checker = rules.checker().threads(2).spawn_bfs().join();
-        eprintln!(
-            "a machine, readers for {readers}, faults {faults}: {} unique states, {} transitions, {:.1} s",
-            checker.unique_state_count(),
-            checker.state_count(),
-            started.elapsed().as_secs_f32()
-        );
-        checker.assert_properties();
+        holds(&format!("a machine, readers for {readers}, faults {faults}"), rules);
     }
 }
 
@@ -330,20 +305,11 @@ fn beside_a_machine_that_reports_nobody_is_cut_off_and_all_settles() {
 #[test]
 fn a_wave_that_comes_back_or_is_rolled_back_cuts_nobody_off() {
     for gate_fails in [false, true] {
-        let started = Instant::now();
         let waves = [(world::app(0), 1)].into();
         let gate_after = std::time::Duration::from_secs(60 * u64::from(world::GATE_AFTER));
         let policy = Policy { waves, gate_after, ..worker::policy(GRACE) };
         let rules = Rules { policy, gate_fails, faults: 1, ..Rules::real() };
-        let checker = rules.checker().threads(2).spawn_bfs().join();
-        eprintln!(
-            "a gate that {}: {} unique states, {} transitions, {:.1} s",
-            if gate_fails { "fails" } else { "passes" },
-            checker.unique_state_count(),
-            checker.state_count(),
-            started.elapsed().as_secs_f32()
-        );
-        checker.assert_properties();
+        holds(&format!("a gate that {}", if gate_fails { "fails" } else { "passes" }), rules);
     }
 }
 
@@ -356,31 +322,15 @@ fn who_takes_no_notice_of_reports_cuts_a_machine_off() {
 /// A person says what the machine holds, and that readers whom nobody sees have left a key, between any two requests.
 #[test]
 fn beside_a_person_who_acknowledges_nobody_is_cut_off_and_all_settles() {
-    let started = Instant::now();
     let rules = Rules { machine: Some(1), faults: 0, person: true, ..Rules::real() };
-    let checker = rules.checker().threads(2).spawn_bfs().join();
-    eprintln!(
-        "a person who acknowledges, readers for 1, no fault: {} unique states, {} transitions, {:.1} s",
-        checker.unique_state_count(),
-        checker.state_count(),
-        started.elapsed().as_secs_f32()
-    );
-    checker.assert_properties();
+    holds("a person who acknowledges, readers for 1, no fault", rules);
 }
 
 /// Nobody but the machine of which a person says what is not so, and that with the one key that it held.
 #[test]
 fn beside_a_false_word_about_a_machine_nobody_else_is_cut_off_and_all_settles() {
-    let started = Instant::now();
     let rules = Rules { machine: Some(0), faults: 1, is_false: true, ..Rules::real() };
-    let checker = rules.checker().threads(2).spawn_bfs().join();
-    eprintln!(
-        "a false word about a machine: {} unique states, {} transitions, {:.1} s",
-        checker.unique_state_count(),
-        checker.state_count(),
-        started.elapsed().as_secs_f32()
-    );
-    checker.assert_properties();
+    holds("a false word about a machine", rules);
 }
 
 /// A person's word is gone by: readers that he says have left, and have not, are cut off.
@@ -388,6 +338,20 @@ fn beside_a_false_word_about_a_machine_nobody_else_is_cut_off_and_all_settles() 
 fn a_person_who_is_wrong_about_readers_cuts_them_off() {
     let rules = Rules { machine: Some(2), faults: 0, person: true, is_right: false, ..Rules::real() };
     counterexample(rules, WITHIN_GRACE);
+}
+
+/// Visits all states, in which every property is to hold.
+fn holds(words: &str, rules: Rules) {
+    let started = Instant::now();
+    let checker = rules.checker().threads(2).spawn_bfs().join();
+    eprintln!(
+        "{words}: {} unique states, {} transitions, depth {}, {:.1} s",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        started.elapsed().as_secs_f32()
+    );
+    checker.assert_properties();
 }
 
 /// Looks for a counterexample to a property where something is missing that keeps it.

@@ -191,7 +191,7 @@ impl Faults {
         }
         if self.chance(6, "references fetched slowly") {
             let reader = READERS[self.rng.usize(0..READERS.len())];
-            // It is there.
+            // The app may be gone.
             let _ = storm.azure.with(|state| state.refresh_references(reader));
         }
         if self.chance(3, "note of what was fetched lost") {
@@ -227,6 +227,7 @@ impl Faults {
     /// A template that knows only its own settings takes ours away, which says what an app was made to fetch.
     fn forget_what_was_fetched(&mut self, storm: &Storm) {
         let readers = [READERS[0], READERS[1], "by-store", "by-sdk"];
+        // The app may be gone.
         let _ = storm.azure.edit_setting(readers[self.rng.usize(0..readers.len())], REFRESHED, None);
     }
 

@@ -141,8 +141,9 @@ sentences! {
     FORECAST_ENDLESS = "no end is foreseen: the rotation takes so long that the next one is due before it is over. Write a longer \
         rotate_every, or a shorter pause_between_waves or grace";
     next_begins(at) = "the next rotation may begin at {at}, when a window is open and no pause or freeze is on";
-    next_never_begins(due, every, next) = "the next rotation is due at {due}, and no window is open in the {every} after that \
-        (rotate_every): {next}. It will be blocked until then; apps are repaired all the same. Write a window, or end a freeze";
+    no_window_in_time(due, every, next) = "the next rotation is due at {due}, and no window is open in the {every} after that \
+        (rotate_every): {next}";
+    next_never_begins(what) = "{what}. It will be blocked until then; apps are repaired all the same. Write a window, or end a freeze";
     STATUS_RESOLVE = "no key is regenerated until what is said above is resolved; an app that is cut off is repaired by the \
         first run that can read and write it";
     STATUS_CHECKS_AGAIN = "the next run checks again, and repairs whoever it finds cut off";

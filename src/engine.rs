@@ -32,7 +32,7 @@ use tracing::Instrument;
 
 pub use dispatch::Dispatcher;
 pub use full_checks::FullChecks;
-pub use process::{AtWork, Calls, InUse, KeysInUse, Stop};
+pub use process::{AtWork, Calls, InUse, KeysInUse, Remembered, Stop};
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
@@ -76,6 +76,8 @@ pub struct Engine {
     pub in_use: Arc<InUse>,
     /// When services were last read in full.
     pub full_checks: Arc<FullChecks>,
+    /// What runs leave to the next ones.
+    pub remembered: Arc<Remembered>,
     /// What runs have told of their services, until it is kept.
     pub overviews: Arc<Mutex<Vec<ServiceOverview>>>,
     /// Asks those at work to stop.
@@ -128,6 +130,7 @@ impl Engine {
             fenced: Arc::default(),
             in_use: Arc::default(),
             full_checks: Arc::default(),
+            remembered: Arc::default(),
             overviews: Arc::default(),
             stop: Stop::default(),
             at_work: AtWork::default(),

@@ -2,12 +2,13 @@
 //! each app; or in one secret that they refer to, up to where each was seen to be given it.
 
 use embedded_azure::EmbeddedAzure;
-use futures::future::{join, join_all};
+use futures::future::join_all;
+use futures::join;
 use rekey_core::model::{AppId, ServiceId};
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::repairing::{SETTING, VAULT};
+use super::repairing::{READ_BACK, SETTING, VAULT};
 
 pub(crate) struct Floor {
     client: Client,
@@ -39,25 +40,39 @@ impl Floor {
         join_all(apps.iter().map(|app| self.write(app, string))).await;
     }
 
-    /// Four round trips: the keys, and beside them the settings; the new version; the settings, which makes the platform fetch it;
-    /// and what the references lead to.
+    /// The requests that we make as well, each as soon as it can be: all that is read; the new version; the list of versions, in
+    /// which it shows who wrote at the same time; the settings, which makes the platform fetch it; and, as long after that, all that
+    /// was read once more. So five round trips and [`READ_BACK`].
     pub(crate) async fn repair_secret(&self, apps: &[AppId]) {
-        let (keys, settings) = join(self.keys(), join_all(apps.iter().map(|app| self.settings(app)))).await;
+        let (keys, _, settings, _) = self.everything(apps).await;
         let body = json!({ "value": keys["primaryConnectionString"] });
-        let url = format!("{}/secrets/signalr?api-version=7.5", self.base);
-        let request = self.client.put(url).header("host", format!("{VAULT}.vault.azure.net"));
-        let made = answered(request.bearer_auth(&self.vault_token).json(&body)).await;
+        let made = answered(self.vault(Method::PUT, "secrets/signalr").json(&body)).await;
         let version = made["id"].as_str().unwrap().rsplit('/').next().unwrap();
+        answered(self.vault(Method::GET, "secrets/signalr/versions")).await;
         let touched = apps.iter().zip(settings).map(|(app, mut settings)| {
             settings["properties"]["TOUCHED"] = version.into();
             self.put(app, settings)
         });
         join_all(touched).await;
-        let seen = join_all(apps.iter().map(|app| async move {
+        tokio::time::sleep(READ_BACK).await;
+        let (_, _, _, seen) = self.everything(apps).await;
+        assert!(seen.iter().all(|seen| seen["properties"]["activeVersion"] == version));
+    }
+
+    /// The keys, the secret, the settings, and what the references lead to.
+    async fn everything(&self, apps: &[AppId]) -> (Value, Value, Vec<Value>, Vec<Value>) {
+        let settings = join_all(apps.iter().map(|app| self.settings(app)));
+        let references = join_all(apps.iter().map(|app| async move {
             let path = format!("{app}/config/configreferences/appsettings/{SETTING}?api-version=2023-12-01");
             answered(self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.token)).await
         }));
-        assert!(seen.await.iter().all(|seen| seen["properties"]["activeVersion"] == version));
+        join!(self.keys(), answered(self.vault(Method::GET, "secrets/signalr")), settings, references)
+    }
+
+    fn vault(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/{path}?api-version=7.5", self.base);
+        let request = self.client.request(method, url).header("host", format!("{VAULT}.vault.azure.net"));
+        request.bearer_auth(&self.vault_token)
     }
 
     async fn keys(&self) -> Value {

@@ -26,8 +26,8 @@ use super::table::Figure;
 
 const LATENCY: Duration = Duration::from_millis(50);
 const GOAL: f64 = 1.5;
-/// How long after a write it is read back.
-const READ_BACK: Duration = Duration::from_secs(2);
+/// How long after a write it is read back: ARM takes no condition, and what another wrote at the same time shows then.
+pub(crate) const READ_BACK: Duration = Duration::from_secs(2);
 pub(crate) const VAULT: &str = "kv-bench";
 const REFERENCE: &str = "@Microsoft.KeyVault(VaultName=kv-bench;SecretName=signalr)";
 pub(crate) const SETTING: &str = "Azure__SignalR__ConnectionString";
@@ -41,18 +41,19 @@ enum Kept {
     InASecret,
 }
 
-/// From the notice to its answer, which comes when the last reader was observed, beside the four round trips of the floor. As many
-/// again are ours: the secret, by which it is known whether the event is news; what the references led to until then; the versions,
-/// which tell who wrote at the same time; and what was written, read back. That is two seconds later, for ARM takes no condition.
+/// From the notice to its answer, which comes when the last reader was observed, beside the floor. Two round trips are ours alone:
+/// the keys come first, for an event so soon after another may be one of our own; and the journal may be older than that.
 pub(crate) async fn of_a_secret(readers: usize, runs: usize) -> Figure {
     let bench = Bench::new(readers, Kept::InASecret).await;
     let (_, ours, floor) = bench.medians(runs).await;
-    let goal = READ_BACK + (2 * floor).mul_f64(GOAL);
+    let goal = floor + 2 * LATENCY;
+    let besides = |time: Duration| time.saturating_sub(READ_BACK).as_secs_f64();
     Figure {
         name: format!("1 secret, {readers} readers, observed"),
         ours: format!("{} ms", ours.as_millis()),
         floor: format!("{} ms", floor.as_millis()),
-        ratio: ours.as_secs_f64() / floor.as_secs_f64(),
+        // Of what is not waited, which both do.
+        ratio: besides(ours) / besides(floor),
         goal: format!("<= {} ms", goal.as_millis()),
         reached: ours <= goal,
     }
@@ -163,8 +164,8 @@ impl Bench {
         (median(&mut written), median(&mut answered), median(&mut floor))
     }
 
-    /// The time from the notice to the last write by us, and to the answer, which comes later: what was written is read back
-    /// first.
+    /// The time from the notice to the last write of an app's own string by us, and to the answer, which comes later: what was
+    /// written is read back first.
     async fn repair(&self) -> (Duration, Duration) {
         tokio::time::sleep(AT_REST).await;
         self.force();
@@ -174,7 +175,7 @@ impl Bench {
         let start = Instant::now();
         let service = Arc::clone(&self.service);
         let run = tokio::spawn(async move { service.run(Trigger::Events(events), invocation).await });
-        while !self.is_repaired() {
+        while self.kept == Kept::InApps && !self.is_repaired() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let took = start.elapsed();
@@ -183,7 +184,7 @@ impl Bench {
         (took, start.elapsed())
     }
 
-    /// The same by three round trips, or four, and nothing else.
+    /// The same by a bare client.
     async fn floor(&self) -> Duration {
         self.force();
         let start = Instant::now();

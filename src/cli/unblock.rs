@@ -146,7 +146,8 @@ async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError>
     let store = Arc::clone(&rekey.store);
     let mut lease = Lease::acquire_by_hand(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;
     lease.record(Event::Unblocked {})?;
-    Ok(lease.release().await?)
+    lease.release().await?;
+    Ok(())
 }
 
 #[cfg(test)]

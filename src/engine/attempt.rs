@@ -192,7 +192,10 @@ impl Run<'_> {
             // Who lost the lease has nothing to give back; the first failure is the one to tell.
             (Err(error), Next::End(ending)) if !ending.is_failure() => Err(error.into()),
             (Err(error), Next::Again { .. } | Next::Watch { .. }) => Err(error.into()),
-            (_, next) => Ok(next),
+            (released, next) => {
+                self.knows_journal(released.ok().flatten());
+                Ok(next)
+            }
         }
     }
 
@@ -202,18 +205,21 @@ impl Run<'_> {
         if !begin.asks_first {
             return (self.read().await, None);
         }
+        let known = self.engine.remembered.of(&self.service.id).journal;
         let (began, keys) = (self.now(), Check::of_keys(self.reader(), self.service));
         let (draft, mut check) = match select(pin!(self.read()), pin!(keys)).await {
             Either::Left((Ok(draft), keys)) if self.is_claimed(draft.journal()) => {
                 let keys = self.heeded(keys, draft.journal());
-                let check = Check::of_all(keys, self.reader(), self.service).await;
+                let check = self.check_all(keys, draft.journal()).await;
                 (Ok(draft), check)
             }
             Either::Left((draft, keys)) => (draft, keys.await),
             Either::Right((keys, draft)) => (draft.await, keys),
         };
-        // A key that another run of ours made, and put on record, after they were listed would be taken for one that is gone.
+        // A key that another run of ours made, and put on record, after they were listed would be taken for one that is gone. Not
+        // where the journal is the version that was known here before.
         if let (Ok(draft), Ok(listed)) = (&draft, &mut check)
+            && (known.is_none() || draft.version() != known.as_ref())
             && draft.may_be_written_within(self.now() - began)
             && let Err(error) = listed.read_keys(self.reader(), self.service).await
         {
@@ -234,7 +240,7 @@ impl Run<'_> {
             None if self.may_rest().is_some() => Check::of_keys(self.reader(), self.service).await?,
             None => {
                 let keys = self.heeded(Check::of_keys(self.reader(), self.service), journal);
-                Check::of_all(keys, self.reader(), self.service).await?
+                self.check_all(keys, journal).await?
             }
         };
         if begin.asks_first && self.is_known(&mut check, journal).await? {
@@ -245,7 +251,9 @@ impl Run<'_> {
         if let Some(decision) = self.by_keys_alone(&check, journal) {
             return Ok(ControlFlow::Break(Ending::Decided(decision)));
         }
+        check.expect(self.led_to());
         check.complete(self.reader(), self.service, journal).await?;
+        self.engine.remembered.note(&self.service.id, |memory| memory.led_to = check.led_to_by(self.service));
         Ok(ControlFlow::Continue(check))
     }
 

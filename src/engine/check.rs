@@ -74,6 +74,10 @@ pub struct Check {
     host: String,
     keys_at: DateTime<Utc>,
     places: BTreeMap<Place, Read>,
+    /// What it will most likely be led to, and is read side by side with what leads there.
+    expected: BTreeSet<Place>,
+    /// What was read of that, until it is wanted.
+    ahead: BTreeMap<Place, Read>,
     /// How the hosts of vaults end that may be asked.
     vault_suffix: &'static str,
     /// The same of App Configuration stores.
@@ -124,7 +128,8 @@ impl Check {
         service: &ServiceConfig,
         journal: &Journal,
     ) -> Result<Self, ArmError> {
-        let mut check = Self::of_all(Self::of_keys(reader, service), reader, service).await?;
+        let keys = Self::of_keys(reader, service);
+        let mut check = Self::of_all(keys, reader, service, journal, BTreeSet::new()).await?;
         check.complete(reader, service, journal).await?;
         Ok(check)
     }
@@ -137,6 +142,8 @@ impl Check {
             host,
             keys_at,
             places: BTreeMap::new(),
+            expected: BTreeSet::new(),
+            ahead: BTreeMap::new(),
             vault_suffix: reader.arm.vault_suffix(),
             store_suffixes: reader.arm.store_suffixes(),
             awaited: BTreeMap::new(),
@@ -150,17 +157,41 @@ impl Check {
     }
 
     /// Reads the apps side by side with the keys, which tell only then whether somebody is in need: an app that does not
-    /// answer soon is not waited for. [`Check::complete`] reads it again, if nobody is.
+    /// answer soon is not waited for. [`Check::complete`] reads it again, if nobody is. Beside them is read what is on record, and
+    /// what the last check was `led_to`, which would else be known only by what the apps hold.
     pub async fn of_all(
         of_keys: impl Future<Output = Result<Self, ArmError>>,
         reader: Reader<'_>,
         service: &ServiceConfig,
+        journal: &Journal,
+        led_to: BTreeSet<Place>,
     ) -> Result<Self, ArmError> {
         let hasty = Reader { in_need: true, ..reader };
-        let reads = read_all(hasty, Place::configured(service).into_iter()).map(Ok);
+        let configured: BTreeSet<Place> = Place::configured(service).into_iter().collect();
+        let on_record = references::on_record(service, journal).into_iter().map(Place::of_secret);
+        let secrets = service.secrets().cloned().map(Place::of_secret).chain(on_record);
+        let of_stores = service.app_configuration.iter().map(|one| one.id.clone());
+        let values = of_stores.chain(key_values::on_record(journal)).map(Place::of_key_value);
+        let all = configured.iter().cloned().chain(secrets).chain(values).chain(led_to);
+        let all: BTreeSet<Place> = all.collect();
+        let reads = read_all(hasty, all.into_iter()).map(Ok);
         let (mut check, reads) = try_join(of_keys, reads).await?;
+        let (reads, ahead): (Vec<_>, Vec<_>) =
+            reads.into_iter().partition(|(place, _)| configured.contains(place));
         check.places.extend(reads);
+        check.reads_ahead(ahead);
         Ok(check)
+    }
+
+    /// Takes down what [`Check::complete`] will most likely be led to.
+    pub(super) fn expect(&mut self, led_to: BTreeSet<Place>) {
+        self.expected = led_to;
+    }
+
+    /// Keeps what was read and is not known to be wanted yet. What was not waited for is read when it is.
+    fn reads_ahead(&mut self, reads: impl IntoIterator<Item = (Place, Read)>) {
+        let is_whole = |read: &Read| !read.is_late() && !read.was_given_up();
+        self.ahead.extend(reads.into_iter().filter(|(_, read)| is_whole(read)));
     }
 
     /// Reads the apps that were not read yet, or only in haste, and what else is on record.
@@ -172,7 +203,16 @@ impl Check {
     ) -> Result<(), ArmError> {
         self.on_record = Some(references::on_record(service, journal));
         self.values_on_record = key_values::on_record(journal);
-        self.complete_named(reader, service).await
+        self.complete_named(reader, service).await?;
+        (self.ahead, self.expected) = (BTreeMap::new(), BTreeSet::new());
+        Ok(())
+    }
+
+    /// What it was led to by what it read, and could read.
+    pub(super) fn led_to_by(&self, service: &ServiceConfig) -> BTreeSet<Place> {
+        let configured = Place::configured(service);
+        let read = self.places.iter().filter(|(place, read)| read.found.is_ok() && !place.is_fixed());
+        read.map(|(place, _)| place).filter(|place| !configured.contains(place)).cloned().collect()
     }
 
     /// The same of the apps of a configuration alone.
@@ -486,7 +526,17 @@ impl Check {
         let any = !old.is_empty();
         // What is read may lead to more.
         while !old.is_empty() {
-            for (place, read) in read_all(reader, old.into_iter()).await {
+            let known: BTreeMap<_, _> =
+                old.iter().filter_map(|place| self.ahead.remove_entry(place)).collect();
+            let is_read = |place: &Place| self.places.contains_key(place) || self.ahead.contains_key(place);
+            let mut unread = std::mem::take(&mut self.expected);
+            unread.retain(|place| !is_read(place));
+            unread.extend(old.iter().cloned());
+            unread.retain(|place| !known.contains_key(place));
+            let reads = read_all(reader, unread.into_iter()).await.into_iter();
+            let (reads, ahead): (Vec<_>, Vec<_>) = reads.partition(|(place, _)| old.contains(place));
+            self.reads_ahead(ahead);
+            for (place, read) in known.into_iter().chain(reads) {
                 // Running out of the run's time says nothing of the app; it ends the check.
                 if read.is_late() && !reader.in_need {
                     return read.found.map(|_| any);

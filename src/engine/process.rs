@@ -1,11 +1,14 @@
-//! What all runs of a process share: calls between them, the keys in use, and how they are asked to stop.
+//! What all runs of a process share: calls between them, the keys in use, what one leaves to the next, and how they are asked
+//! to stop.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use crate::azure::consumers::Place;
+use crate::store::ETag;
 use rekey_core::model::{Key, ServiceId};
 
 /// Calls from a run that waits to the run that holds the lease, within one process: check again, somebody is being cut off.
@@ -31,6 +34,30 @@ impl Calls {
     fn bell(&self, service: &ServiceId) -> Arc<Notify> {
         let mut bells = self.0.lock();
         Arc::clone(bells.entry(service.clone()).or_default())
+    }
+}
+
+/// What a run leaves to the next one over the same service, so that it waits for less. Nothing is decided by it, and a new process
+/// knows nothing.
+#[derive(Debug, Default)]
+pub struct Remembered(Mutex<BTreeMap<ServiceId, Memory>>);
+
+/// Of one service.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// The version of the journal that was written or read last.
+    pub(super) journal: Option<ETag>,
+    /// What the last check was led to by what it read, such as what the platform has made of references.
+    pub(super) led_to: BTreeSet<Place>,
+}
+
+impl Remembered {
+    pub(super) fn of(&self, service: &ServiceId) -> Memory {
+        self.0.lock().get(service).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn note(&self, service: &ServiceId, change: impl FnOnce(&mut Memory)) {
+        change(self.0.lock().entry(service.clone()).or_default());
     }
 }
 

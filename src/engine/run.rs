@@ -1,5 +1,6 @@
 //! A run over one service: what it is made of, and what its attempts, steps and waits have in common.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,9 +10,10 @@ use super::check::{Check, Reader};
 use super::log::RunLog;
 use super::{Engine, Order, RunError};
 use crate::azure::arm::{Arm, ArmError, Urgency};
+use crate::azure::consumers::Place;
 use crate::config::ServiceConfig;
 use crate::report::{Ending, RunEvent};
-use crate::store::{Draft, Lease, Locker, StoreError};
+use crate::store::{Draft, ETag, Lease, Locker, StoreError};
 use rekey_core::intent::{Intent, Known, Source, is_alarming};
 use rekey_core::journal::{Event, Journal, Watch};
 use rekey_core::model::ConsumerId;
@@ -83,7 +85,29 @@ impl<'a> Run<'a> {
     /// Reads the journal.
     pub(super) async fn read(&self) -> Result<Draft, StoreError> {
         let (store, clock) = (Arc::clone(&self.engine.store), Arc::clone(&self.engine.clock));
-        Draft::read(store, clock, &self.service.id, &self.order.holder).await
+        let draft = Draft::read(store, clock, &self.service.id, &self.order.holder).await?;
+        self.knows_journal(draft.version().cloned());
+        Ok(draft)
+    }
+
+    /// Takes down for the next run the version of the journal that is there.
+    pub(super) fn knows_journal(&self, version: Option<ETag>) {
+        self.engine.remembered.note(&self.service.id, |memory| memory.journal = version);
+    }
+
+    /// Checks everything, side by side with what that will most likely lead to: what is on record, and what the last check of
+    /// this process was led to.
+    pub(super) async fn check_all(
+        &self,
+        keys: impl Future<Output = Result<Check, ArmError>>,
+        journal: &Journal,
+    ) -> Result<Check, ArmError> {
+        Check::of_all(keys, self.reader(), self.service, journal, self.led_to()).await
+    }
+
+    /// What the last check of this process was led to by what it read.
+    pub(super) fn led_to(&self) -> BTreeSet<Place> {
+        self.engine.remembered.of(&self.service.id).led_to
     }
 
     /// Whether the keys, and the consumers that the intent names, show nothing that the journal does not explain.
@@ -99,7 +123,11 @@ impl<'a> Run<'a> {
         if heeded.len() < approvals.len() {
             return Ok(false);
         }
+        self.settle_claim(journal);
         let intent = self.intent();
+        if !intent.may_be_known(&check.fingerprints(), journal) {
+            return Ok(false);
+        }
         let apps = self
             .service
             .apps
@@ -107,10 +135,7 @@ impl<'a> Run<'a> {
             .filter(|app| intent.consumers.contains(&ConsumerId::from(&app.id)))
             .cloned();
         let named = ServiceConfig { apps: apps.collect(), ..self.service.clone() };
-        if !intent.everything {
-            check.complete_named(self.reader(), &named).await?;
-        }
-        self.settle_claim(journal);
+        check.complete_named(self.reader(), &named).await?;
         let known = self.intent().is_known(&check.snapshot(&named, journal), journal);
         if known {
             let claimed = self.log.claim().is_some();

@@ -81,7 +81,7 @@ impl Run<'_> {
             self.emit(RunEvent::CutOff(vec![]));
             return Ok(());
         }
-        let mut check = Check::of_all(ready(Ok(keys)), self.reader(), self.service).await?;
+        let mut check = self.check_all(ready(Ok(keys)), &journal).await?;
         check.complete(self.reader(), self.service, &journal).await?;
         self.see(&check, &check.snapshot(self.service, &journal));
         Ok(())
@@ -198,7 +198,8 @@ impl Run<'_> {
         match draft.take(&self.order.holder).await {
             Ok(mut lease) => {
                 lease.record(Event::WatchAsked { from: now, until, keys: None })?;
-                Ok(lease.release().await?)
+                lease.release().await?;
+                Ok(())
             }
             Err(StoreError::Changed | StoreError::Held { .. }) => Ok(()),
             Err(error) => Err(error.into()),

@@ -115,6 +115,14 @@ impl Draft {
         Ok(Self { store, clock, document, place, read: (at, local), modified })
     }
 
+    /// The version that was read; nothing of a journal that is none of this release's yet.
+    pub(crate) const fn version(&self) -> Option<&ETag> {
+        match &self.place {
+            Place::Here { etag } => Some(etag),
+            Place::Nowhere { .. } | Place::Format1 { .. } => None,
+        }
+    }
+
     /// Whether it may have been written in this time before it was read.
     pub(crate) fn may_be_written_within(&self, time: TimeDelta) -> bool {
         self.read.0 - self.modified <= time + RESOLUTION
@@ -285,9 +293,10 @@ impl Lease {
         Ok(LeaseProof { until: self.proves_until, _lease: std::marker::PhantomData })
     }
 
-    /// Writes what was recorded and gives the lease back.
-    pub async fn release(mut self) -> Result<(), StoreError> {
-        self.write(None).await
+    /// Writes what was recorded and gives the lease back; the version of the journal that this has made.
+    pub async fn release(mut self) -> Result<Option<ETag>, StoreError> {
+        self.write(None).await?;
+        Ok(self.etag)
     }
 
     /// Writes the document with a lease of this length from now by the storage's clock, or with none.

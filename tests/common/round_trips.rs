@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use embedded_azure::{EmbeddedAzure, Fault, FaultKind, KeyType, Options, RequestRecord, World};
+use embedded_azure::{
+    EmbeddedAzure, Fault, FaultKind, KeyType, Options, RequestRecord, Secret, SignalR, Site, Vault, World,
+};
 use rekey_core::intent::Intent;
 use rekey_core::notice;
 use rekey_core::policy::Policy;
@@ -17,7 +19,7 @@ use rekey_core::time::delta;
 use serde_json::json;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::config::Config;
+use signalr_rekey::config::{Config, SecretConfig};
 use signalr_rekey::demo::setup;
 use signalr_rekey::engine::{Dispatcher, Engine, Order};
 use signalr_rekey::handler::{Invocation, Runner, Trigger};
@@ -87,7 +89,38 @@ impl Scene {
     /// The service is known, and everybody holds a valid key.
     pub async fn new() -> Self {
         let world = World::default();
-        let config = Arc::new(setup::config(&world, &Policy::default()).unwrap());
+        let config = setup::config(&world, &Policy::default()).unwrap();
+        Self::of(world, config).await
+    }
+
+    /// The same where two apps refer to one Key Vault secret.
+    pub async fn of_a_secret() -> Self {
+        let group = || "rg-demo".to_owned();
+        let setting = "Azure__SignalR__ConnectionString".to_owned();
+        let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=signalr)".to_owned();
+        let site = |name: &str| Site {
+            group: group(),
+            name: name.into(),
+            kind: "app".into(),
+            settings: [(setting.clone(), reference.clone())].into(),
+            ..Site::default()
+        };
+        let secrets = [("signalr".to_owned(), Secret::new("{primary:sr-demo}"))].into();
+        let world = World {
+            signalr: vec![SignalR { group: group(), name: "sr-demo".into(), ..SignalR::default() }],
+            sites: ["web", "fn"].map(site).into(),
+            vaults: vec![Vault { group: group(), name: "kv-demo".into(), secrets }],
+            ..World::default()
+        };
+        let mut config = setup::config(&world, &Policy::default()).unwrap();
+        let id = "https://kv-demo.vault.azure.net/secrets/signalr".parse().unwrap();
+        config.instances[0].vault_secrets =
+            vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
+        Self::of(world, config).await
+    }
+
+    async fn of(world: World, config: Config) -> Self {
+        let config = Arc::new(config);
         let options = Options { latency: LATENCY, tick: Duration::from_secs(1), ..Options::default() };
         let clock = Arc::new(embedded_azure::SystemClock);
         let sim = EmbeddedAzure::start(world, options, clock, ([127, 0, 0, 1], 0).into()).await.unwrap();

@@ -315,3 +315,21 @@ async fn a_key_that_is_replaced_while_it_is_given_out_does_not_end_well() {
         assert_eq!(all_hold(&story), in_use, "notice {notice}: repaired in the same run");
     }
 }
+
+/// Nobody has written a journal that is the version which this process knew before, so the keys that are listed beside it are
+/// listed once. A new process knows none.
+#[tokio::test]
+async fn keys_are_listed_once_beside_a_journal_that_was_known_before() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let listed_by = async |worker: &Engine| {
+        let before = story.requests("SignalR_ListKeys");
+        let order = story.order(Intent::regenerated(Some(story.clock.now())), 24 * HOUR);
+        let reports = worker.run(&order).await;
+        assert!(reports[0].ending.is_answered(), "{reports:#?}");
+        story.requests("SignalR_ListKeys") - before
+    };
+    let worker = story.rekey();
+    assert!(settled(&worker.run(&story.order(Intent::operator(true), 9 * HOUR)).await));
+    assert_eq!([listed_by(&worker).await, listed_by(&story.rekey()).await], [1, 2]);
+}

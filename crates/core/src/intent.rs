@@ -189,10 +189,15 @@ impl Intent {
     /// Whether the keys and the consumers that it names show nothing that the journal does not explain. While something is
     /// out of sight nothing is explained: who answers well that nothing happened has checked everything.
     pub fn is_known(&self, snapshot: &Snapshot, journal: &Journal) -> bool {
+        let keys = journal.keys().filter(|_| self.may_be_known(&snapshot.keys, journal));
+        keys.is_some_and(|keys| in_order(snapshot, keys))
+    }
+
+    /// Whether that hangs on the consumers: the keys alone show nothing new.
+    pub fn may_be_known(&self, listed: &PerKey<Fingerprint>, journal: &Journal) -> bool {
         let all_in_sight = !journal.is_blind() && !journal.is_missing();
-        let Some(keys) = journal.keys().filter(|_| !self.everything && all_in_sight) else { return false };
         let repaired = self.claim.is_none() || !journal.is_unrepaired();
-        repaired && are_on_record(&snapshot.keys, journal) && in_order(snapshot, keys)
+        !self.everything && all_in_sight && repaired && are_on_record(listed, journal)
     }
 }
 

@@ -210,8 +210,8 @@ impl Engine {
         let now = self.clock.now();
         let assessed = plan::assess(snapshot, &journal, Open::nothing(), &service.policy, now);
         let assessment = assessed.map_err(StoreError::from)?;
-        let standing = plan::standing(&journal, &assessment.decision, &service.policy, now);
         let Assessment { snapshot, decision, .. } = assessment;
+        let standing = plan::standing(&snapshot, &journal, &decision, &service.policy, now);
         Ok(Preview { at: now, snapshot, decision, standing, journal })
     }
 }

@@ -79,10 +79,13 @@ fn readers<'a>(instance: &'a InstanceFacts<'_>, seen: &'a Snapshot) -> impl Iter
             let what = format!("{at} was last given {of} in its present state");
             return Finding::ok(Check::AppConfiguration, app, what);
         }
-        let what = format!("it is not on record in which state {at} was last given {of}");
+        let what = match &reader.started_with {
+            Some(_) => format!("{of} was changed after {at} was last given it; locking and unlocking are changes too"),
+            None => format!("it is not on record in which state {at} was last given {of}"),
+        };
         let why = format!(
-            "it counts as a holder of both keys of {name}, and none is regenerated, until a run has restarted it: the next \
-             rotation does"
+            "it counts as a holder of both keys of {name}, and none is regenerated, until a run has restarted it: \
+             `signalr-rekey plan {name}` says when"
         );
         Finding::note(Check::AppConfiguration, app, what, why)
     })

@@ -495,6 +495,12 @@ async fn a_key_value_is_read_and_what_is_in_its_way_is_an_error() {
     story.watch(DAY).await;
     let report = examine(&story).await;
     assert_eq!(of(&report, &site("chat-func"), "in its present state"), 1, "{report:#?}");
+    for locked in [true, false] {
+        story.sim.with(|state| state.lock_key_value("cs-demo", "chat", None, locked)).unwrap();
+    }
+    let report = examine(&story).await;
+    assert_eq!(of(&report, &site("chat-func"), "was changed after"), 1, "{report:#?}");
+    story.tick().await;
 
     let read = "Microsoft.AppConfiguration/configurationStores/keyValues/read";
     story.sim.with(|state| state.deny("/", read));

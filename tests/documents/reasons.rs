@@ -10,7 +10,7 @@ use rekey_core::model::{
 };
 use rekey_core::plan::{
     Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Gated, Part, ReferenceFault,
-    SettingFault, Step, Unknown, Unseen, WaitFor, WavesDiffer, Whereabouts, standing,
+    SettingFault, Snapshot, Step, Unknown, Unseen, WaitFor, WavesDiffer, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -399,12 +399,14 @@ fn every_reason_to_be_blocked_is_explained() {
 fn tried(events: Vec<Event>, step: Step) -> String {
     let keys = PerKey::from_fn(|key_type| Key::new(key_type.as_str()).fingerprint());
     let (mut journal, policy) = (Journal::default(), Policy::default());
+    let seen = Snapshot::of_keys(now(), keys.clone());
     journal.apply(Event::Adopted { keys }, now()).unwrap();
     let later = now() + TimeDelta::hours(1);
     for event in events {
         journal.apply(event, later).unwrap();
     }
-    standing(&journal, &Decision::Do(step), &policy, later + TimeDelta::hours(1)).unwrap().in_words()
+    let then = later + TimeDelta::hours(1);
+    standing(&seen, &journal, &Decision::Do(step), &policy, then).unwrap().in_words()
 }
 
 #[test]
@@ -607,6 +609,7 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         }
         ArmErrorKind::Gone => &[
             "there is no such secret",
+            "there is no such vault",
             "it does not exist: correct its id",
             "Azure no longer knows the operation",
         ],
@@ -634,7 +637,9 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Barred(Barrier::SecretDeleted) => &["the secret was deleted: recover it"],
         ArmErrorKind::Barred(Barrier::StoreFirewall) => &["the store's network rules do not let"],
         ArmErrorKind::Barred(Barrier::KeyValueLocked) => &["the key-value is locked: unlock it"],
-        ArmErrorKind::Barred(Barrier::NoKeyValue) => &["the store has no key-value with this key"],
+        ArmErrorKind::Barred(Barrier::NoKeyValue) => {
+            &["the store has no key-value with this key", "there is no such store"]
+        }
         ArmErrorKind::Refused => &["trying again will not help"],
         ArmErrorKind::Elsewhere => &["no access token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],

@@ -12,10 +12,13 @@ use embedded_azure::{
 };
 use rekey_core::intent::Intent;
 use rekey_core::model::{KeyType, KeyValueId};
-use rekey_core::plan::CutOff;
+use rekey_core::plan::{CutOff, Decision, Step};
 use rekey_core::policy::FirstRotation;
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::config::KeyValueConfig;
 use signalr_rekey::report::RunReport;
+use signalr_rekey::report::text::snapshot::notes;
 
 const SETTING: &str = "AzureSignalRConnectionString";
 const KEY: &str = "signalr:chat";
@@ -497,4 +500,54 @@ async fn a_key_value_whose_references_were_taken_out_is_rotated_on_and_its_reade
     story.sim.with(|state| state.delete_key_value("store", KEY, LABEL)).unwrap();
     let reports = story.watch(8 * DAY).await;
     assert!(settled(&reports), "{}", self::told(&reports));
+}
+
+/// Whoever locks a key-value again after a rotation changes it, by all that shows: its readers count as holders of both keys until
+/// they are restarted. No run has failed at anything, and that is what is told.
+#[tokio::test]
+async fn a_key_value_that_was_locked_and_unlocked_was_changed_and_no_run_is_blamed() {
+    let mut story = story(Duration::ZERO).await;
+    story.config.instances[0].policy.grace = 6 * HOUR;
+    let moved = async |story: &Story| {
+        for _ in 0..200 {
+            story.tick().await;
+            story.clock.advance(5 * MINUTE);
+            if in_the_store(story) == KeyType::Secondary {
+                return story.watch(HOUR).await;
+            }
+        }
+        panic!("nobody was moved");
+    };
+    moved(&story).await;
+    let preview = async || {
+        let deadline = story.clock.now() + delta(MINUTE);
+        story.rekey().preview(&story.config.instances[0], deadline).await.unwrap()
+    };
+    let before = preview().await;
+    assert!(before.trouble().is_empty() && before.snapshot.given_before.is_empty(), "{before:#?}");
+    for locked in [true, false] {
+        story.sim.with(|state| state.lock_key_value("store", KEY, LABEL, locked)).unwrap();
+    }
+    story.clock.advance(15 * MINUTE);
+    let after = preview().await;
+    assert_eq!(after.trouble(), Vec::<String>::new());
+    assert!(
+        matches!(after.decision, Decision::Do(Step::Repoint { repair: false, .. })),
+        "{:?}",
+        after.decision
+    );
+    let notes = notes(&after.snapshot).join("\n");
+    for app in ["web", "func", "sdk"] {
+        assert!(notes.contains(&format!("after {app} was last given it")), "{notes}");
+    }
+    // A run that tries it and is refused is told.
+    story.sim.fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).times(1000));
+    story.tick().await;
+    story.clock.advance(5 * MINUTE);
+    let trouble = preview().await.trouble().join("\n");
+    assert!(trouble.contains("did not manage to give the Secondary key"), "{trouble}");
+    story.sim.clear_faults();
+    story.tick().await;
+    assert!(preview().await.snapshot.given_before.is_empty());
+    nobody_was_refused(&story, "locked and unlocked");
 }

@@ -75,6 +75,8 @@ impl Check {
         let consumers = holdings.into_iter().map(|holds| Consumer { at: at.clone(), holds });
         out.consumers.extend(consumers);
         if started_with.as_ref() != Some(&given.version) {
+            let before = (at.app.clone(), ConsumerId::KeyValue(of.clone()));
+            out.given_before.extend(started_with.is_some().then_some(before));
             add_either(at, out);
             add_former(at, journal, out);
         }

@@ -100,6 +100,11 @@ impl Check {
                 let why = words::not_fetched(&secret.version, brought);
                 out.unknown.push(of_fault(ReferenceFault::Awaited, why, true));
             }
+            Some((brought, _)) if !is_newest(brought) => {
+                let secret = ConsumerId::KeyVaultSecret(reference.secret.clone());
+                out.given_before.insert((at.app.clone(), secret));
+                add_either(at, out);
+            }
             Some(_) | None => add_either(at, out),
         }
     }

@@ -61,7 +61,22 @@ pub fn notes(snapshot: &Snapshot) -> Vec<String> {
         )
     };
     let changed = snapshot.changed.iter().map(|(app, at)| changed_since(app, *at));
-    snapshot.references.iter().map(note).chain(changed).collect()
+    let before = snapshot.given_before.iter().map(|(app, of)| given_before(app, of));
+    snapshot.references.iter().map(note).chain(changed).chain(before).collect()
+}
+
+/// Whoever was given what another consumer holds, before that was changed.
+fn given_before(app: &ConsumerId, of: &ConsumerId) -> String {
+    let locks = match of {
+        ConsumerId::KeyValue(_) => " (locking and unlocking it are changes too)",
+        _ => "",
+    };
+    format!(
+        "the {} was changed after {} was last given it{locks}: so that app counts as one that may hold either key, until a \
+         run restarts it",
+        called(of),
+        app.name(),
+    )
 }
 
 /// A container app that somebody changed.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Decision, Execution, Holding, Part, Step, Unseen, View, announced};
+use super::{ConsumerRef, Decision, Execution, Holding, Part, Snapshot, Step, Unseen, View, announced};
 use crate::journal::{Event, Failures, Held, InFlight, Journal, KeyRecord, Origin};
-use crate::model::{Fingerprint, KeyType, PerKey};
+use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
 use crate::time::delta;
 
@@ -269,6 +269,7 @@ pub enum Standing {
 /// tried for the first time, or what stood in the way passes by itself. Between two tries the decision alone would say that all
 /// is well.
 pub fn standing(
+    snapshot: &Snapshot,
     journal: &Journal,
     decision: &Decision,
     policy: &Policy,
@@ -277,8 +278,11 @@ pub fn standing(
     let of_step = match decision {
         Decision::Do(Step::Regenerate(key_type)) => refused_to_regenerate(journal, *key_type),
         Decision::Do(Step::Verify(key_type)) => refused_for_long(journal, *key_type, policy),
-        Decision::Do(Step::Repoint { to, part, .. }) => {
-            held_back(journal, *part).or_else(|| given_out_in_vain(journal, *to, now))
+        Decision::Do(Step::Repoint { to, part, consumers, .. }) => {
+            let changed = |app: &ConsumerId| snapshot.given_before.iter().any(|(given, _)| given == app);
+            let is_new = |one: &ConsumerRef| changed(&one.app) && was_given(journal, *to, &one.app);
+            let are_new = !consumers.is_empty() && consumers.iter().all(is_new);
+            held_back(journal, *part).or_else(|| given_out_in_vain(journal, *to, now).filter(|_| !are_new))
         }
         _ => None,
     };
@@ -307,6 +311,26 @@ fn refused_for_long(journal: &Journal, key_type: KeyType, policy: &Policy) -> Op
     let refusal = record.refusal.as_ref()?;
     let long = record.created + delta(policy.longest_operation) < refusal.at;
     long.then(|| Standing::NotAccepted { key_type, at: refusal.at, detail: refusal.detail.clone() })
+}
+
+/// Whether an app was given a key, and no run has tried to give it that once more. The apps of an intent stand right behind it
+/// ([`handed_out`](super::handed_out)).
+fn was_given(journal: &Journal, to: KeyType, app: &ConsumerId) -> bool {
+    let mut next: Option<&Event> = None;
+    for entry in journal.history().rev() {
+        match (&entry.event, next) {
+            (Event::Repointed { key_type, apps, .. }, _) if *key_type == to && apps.contains(app) => {
+                return true;
+            }
+            (Event::Regenerated { .. } | Event::KeyChanged { .. }, _) => return false,
+            (Event::RepointIntended { .. }, Some(Event::AppsSeen { apps, .. })) if apps.contains_key(app) => {
+                return false;
+            }
+            _ => {}
+        }
+        next = Some(&entry.event);
+    }
+    false
 }
 
 /// A run has put on record that it would give the key to apps, and not all of them have it since.

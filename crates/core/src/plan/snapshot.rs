@@ -50,6 +50,8 @@ pub struct Snapshot {
     /// Container apps that somebody changed since they were seen to hold what they hold now, and when: nobody can tell whether
     /// they held something else in between.
     pub changed: BTreeMap<ConsumerId, DateTime<Utc>>,
+    /// Who was last given what another consumer holds in a state that this is not in any more: it was changed since, in whatever.
+    pub given_before: BTreeSet<(ConsumerId, ConsumerId)>,
     /// Those that only others can change, as they are configured. What was said of them is among `consumers`, or `unknown`.
     pub external: Vec<External>,
     /// Secrets that hold a key, or lately held one, and that nothing that is configured leads to any more: whoever reads them
@@ -82,6 +84,7 @@ impl Snapshot {
             executions: vec![],
             running: vec![],
             changed: BTreeMap::new(),
+            given_before: BTreeSet::new(),
             external: vec![],
             left_behind: vec![],
             refused: PerKey::default(),

@@ -138,7 +138,7 @@ fn a_wave_that_ends_with_its_key_is_asked_how_it_is_and_what_was_found_is_told()
         story.look(&seen(7701));
         assert_eq!(story.journal.wave(), None);
         let decision = story.look(&seen(7702));
-        (standing(&story.journal, &decision, &story.policy, at(7702)), decision)
+        (standing(&seen(7702), &story.journal, &decision, &story.policy, at(7702)), decision)
     };
     let mut open = about_to_move();
     moves(&mut open, 7301, &[P, P, P]);
@@ -314,12 +314,12 @@ fn who_was_repaired_is_asked_how_he_is_and_what_is_found_is_told() {
     assert!(matches!(decision, Decision::Waiting { reason: WaitFor::Grace(_), .. }), "{decision:?}");
     let told = Standing::NotBack { at: at(7800), detail: "503".into() };
     assert_eq!(
-        standing(&story.journal, &decision, &story.policy, at(90_000)),
+        standing(&seen(7801), &story.journal, &decision, &story.policy, at(90_000)),
         Some(told),
         "until a person says so"
     );
     story.event(at(90_000), Event::Unblocked {});
-    assert_eq!(standing(&story.journal, &decision, &story.policy, at(90_001)), None);
+    assert_eq!(standing(&seen(7801), &story.journal, &decision, &story.policy, at(90_001)), None);
 }
 
 /// A repair of others does not make one forgotten who is still ill.

@@ -36,12 +36,12 @@ async fn a_warm_process_writes_after_three_round_trips_to_arm() {
     assert!(all.len() <= WARM.1, "{all:#?}");
 }
 
-/// All that is read goes out together: the keys, or all of it with them; whether the keys work, and the lease; the secret; the list
-/// of its versions; and the settings of its readers.
-const OF_A_SECRET: usize = 6;
+/// All that is read goes out together: the keys; all else; whether the keys work, and the lease; the intent; the secret; the list of
+/// its versions; that it was written; and the settings of its readers.
+const OF_A_SECRET: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readers_of_a_secret_are_written_after_six() {
+async fn the_readers_of_a_secret_are_written_after_eight() {
     let scene = Scene::of_a_secret().await;
     let all = chained(OF_A_SECRET, async || scene.warm().await.all).await;
     assert!(all.len() <= OF_A_SECRET, "{all:#?}");

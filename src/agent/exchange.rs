@@ -12,7 +12,7 @@ use secrecy::zeroize::Zeroizing;
 use super::copies::OldText;
 use super::files::{self, LARGEST, Unplaced};
 use super::reporting::report;
-use super::state::{Exchange, Memory};
+use super::state::{Exchange, Memory, Rest};
 use super::{Agent, Ended, Told, app};
 use crate::azure::arm::{ArmError, ArmErrorKind, Barrier};
 use crate::azure::consumers::{Contents, InFile, Marks, Place};
@@ -52,12 +52,14 @@ struct Round<'a> {
     agent: &'a Agent,
     memory: &'a mut Memory,
     ended: Ended,
+    /// What failed last.
+    why: Option<String>,
     /// The keys that stood in the files and in the copies beside them, no part of which may be told.
     held: Vec<Key>,
 }
 
 pub(super) async fn run(agent: &Agent, memory: &mut Memory, report_anyway: bool) -> Ended {
-    let mut round = Round { agent, memory, ended: Ended::Well, held: vec![] };
+    let mut round = Round { agent, memory, ended: Ended::Well, why: None, held: vec![] };
     if let Some(wanted) = round.wanted().await {
         round.go(&wanted, report_anyway).await;
     }
@@ -85,6 +87,7 @@ impl Seen {
 impl Round<'_> {
     fn fail(&mut self, why: String) {
         self.ended = Ended::Badly;
+        self.why = Some(why.clone());
         (self.agent.teller)(&Told::Failed(why));
     }
 
@@ -218,9 +221,11 @@ impl Round<'_> {
     async fn exchange(&mut self, wanted: &Wanted, seen: &[Seen], old: Option<&Key>) -> bool {
         let was_begun = self.memory.kept.exchange.is_some();
         let is_news = self.memory.kept.running.as_ref() != Some(&wanted.fingerprint);
-        let rests = self.memory.rests(&wanted.fingerprint, self.agent.clock.now());
-        if let Some(until) = rests.filter(|_| old.is_some() || was_begun || is_news) {
-            self.fail(words::rests(&wanted.fingerprint, readable(until)));
+        let (by, now) = (app::way(self.agent), self.agent.clock.now());
+        let rests = self.memory.rests(&wanted.fingerprint, &by, now);
+        if let Some(Rest { until, why }) = rests.filter(|_| old.is_some() || was_begun || is_news) {
+            let why = why.unwrap_or_else(|| words::NOT_ON_RECORD.to_owned());
+            self.fail(words::rests(&wanted.fingerprint, readable(until), why));
             return false;
         }
         let mut placed = Vec::new();
@@ -352,7 +357,8 @@ impl Round<'_> {
 
     fn was_in_vain(&mut self, wanted: &Wanted) {
         let (now, every) = (self.agent.clock.now(), self.agent.config.every);
-        self.memory.was_in_vain(&wanted.fingerprint, now, every);
+        let why = (self.why.clone(), &*app::way(self.agent));
+        self.memory.was_in_vain(&wanted.fingerprint, why, now, every);
     }
 
     /// Whether no file has got another key while the app was made to read it: what it has read then nobody knows. What it had

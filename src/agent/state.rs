@@ -44,6 +44,18 @@ pub(super) struct InVain {
     fingerprint: Fingerprint,
     times: u32,
     until: DateTime<Utc>,
+    /// What failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// How it was reloaded and asked: what is mended there is tried at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+}
+
+/// Until when the app is not reloaded for a key again, and what failed, where that is on record.
+pub(super) struct Rest {
+    pub(super) until: DateTime<Utc>,
+    pub(super) why: Option<String>,
 }
 
 /// Why an agent cannot begin.
@@ -135,23 +147,39 @@ impl Memory {
     }
 
     /// The app does not work with a key. It is restarted for it again after twice as long each time.
-    pub(super) fn was_in_vain(&mut self, fingerprint: &Fingerprint, now: DateTime<Utc>, every: Duration) {
-        let before = self.kept.in_vain.take().filter(|before| before.fingerprint == *fingerprint);
+    pub(super) fn was_in_vain(
+        &mut self,
+        fingerprint: &Fingerprint,
+        (why, by): (Option<String>, &str),
+        now: DateTime<Utc>,
+        every: Duration,
+    ) {
+        let before = self.kept.in_vain.take();
+        let before = before.filter(|before| before.fingerprint == *fingerprint && before.is_by(by));
         let times = before.map_or(0, |before| before.times) + 1;
         let wait = every.saturating_mul(1 << times.min(16)).min(LONGEST_REST).max(every);
         let until = now + delta(wait);
-        self.kept.in_vain = Some(InVain { fingerprint: fingerprint.clone(), times, until });
+        let by = Some(by.to_owned());
+        self.kept.in_vain = Some(InVain { fingerprint: fingerprint.clone(), times, until, why, by });
     }
 
     /// Until when the app is not restarted again for a key with which it does not work.
-    pub(super) fn rests(&self, fingerprint: &Fingerprint, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let rests = |one: &&InVain| one.fingerprint == *fingerprint && now < one.until;
-        self.kept.in_vain.as_ref().filter(rests).map(|one| one.until)
+    pub(super) fn rests(&self, fingerprint: &Fingerprint, by: &str, now: DateTime<Utc>) -> Option<Rest> {
+        let rests = |one: &&InVain| one.fingerprint == *fingerprint && now < one.until && one.is_by(by);
+        let one = self.kept.in_vain.as_ref().filter(rests)?;
+        Some(Rest { until: one.until, why: one.why.clone() })
     }
 
     /// Whoever starts an agent that stays has looked at the app: it is tried again at once.
     pub fn try_at_once(&mut self) {
         self.kept.in_vain = None;
+    }
+}
+
+impl InVain {
+    /// An earlier release has not put on record by what.
+    fn is_by(&self, by: &str) -> bool {
+        self.by.as_deref().is_none_or(|before| before == by)
     }
 }
 
@@ -182,20 +210,29 @@ mod tests {
         let mut memory = Memory::open(&folder.path().join("a/agent.json")).unwrap();
         let [one, other] = ["one", "other"].map(|key| Key::new(key).fingerprint());
         let (now, minute) = (DateTime::UNIX_EPOCH, Duration::from_secs(60));
+        let why = || (Some("it said so".to_owned()), "a command");
+        let rests = |memory: &Memory, key, now| memory.rests(key, "a command", now).map(|rest| rest.until);
         for minutes in [2, 4, 8, 16, 32, 60, 60] {
-            memory.was_in_vain(&one, now, minute);
-            assert_eq!(memory.rests(&one, now), Some(now + chrono::TimeDelta::minutes(minutes)));
-            assert_eq!(memory.rests(&one, now + chrono::TimeDelta::minutes(minutes)), None);
-            assert_eq!(memory.rests(&other, now), None);
+            memory.was_in_vain(&one, why(), now, minute);
+            assert_eq!(rests(&memory, &one, now), Some(now + chrono::TimeDelta::minutes(minutes)));
+            assert_eq!(rests(&memory, &one, now + chrono::TimeDelta::minutes(minutes)), None);
+            assert_eq!(rests(&memory, &other, now), None);
+            assert!(memory.rests(&one, "another", now).is_none(), "what is mended is tried at once");
         }
-        memory.was_in_vain(&other, now, minute);
-        assert_eq!(memory.rests(&other, now), Some(now + chrono::TimeDelta::minutes(2)));
-        memory.was_in_vain(&other, now, 24 * 60 * minute);
+        memory.was_in_vain(&other, why(), now, minute);
+        assert_eq!(rests(&memory, &other, now), Some(now + chrono::TimeDelta::minutes(2)));
+        assert_eq!(memory.rests(&other, "a command", now).and_then(|rest| rest.why), why().0);
+        memory.was_in_vain(&other, why(), now, 24 * 60 * minute);
         assert_eq!(
-            memory.rests(&other, now),
+            rests(&memory, &other, now),
             Some(now + chrono::TimeDelta::days(1)),
             "never sooner than it looks"
         );
+        let text = r#"{"version":1,"known":[],"running":null,"reported":null,"exchange":null,
+            "inVain":{"fingerprint":"FP","times":1,"until":"1970-01-02T00:00:00Z"}}"#;
+        memory.kept = serde_json::from_str(&text.replace("FP", &one.to_string())).unwrap();
+        let rest = memory.rests(&one, "a command", now).expect("as an earlier release has written it");
+        assert_eq!(rest.why, None);
     }
 
     #[test]

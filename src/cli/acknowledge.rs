@@ -56,7 +56,8 @@ pub(super) async fn acknowledge(args: AcknowledgeArgs, environment: &Environment
 async fn try_acknowledge(args: &AcknowledgeArgs, environment: &Environment) -> Result<Exit, Exit> {
     let (rekey, service) = one_on_record(&args.instance, environment, text::acknowledge_no_journal)?;
     let service = &service;
-    let by = who(args.by.as_deref(), environment)?;
+    // Whom it is about comes first: who mistyped that need not be asked his own name.
+    let by = || who(args.by.as_deref(), environment);
     let told = |error: RunError| failed(service, &error);
     let preview = rekey.preview(service, SystemClock.now() + PATIENCE).await.map_err(told)?;
     let name = service.id.name();
@@ -106,13 +107,13 @@ fn word(
     args: &AcknowledgeArgs,
     service: &ServiceConfig,
     preview: &Preview,
-    by: String,
+    by: impl FnOnce() -> Result<String, Exit>,
 ) -> Result<Word, Exit> {
     let is_meant = |id: &ConsumerId| {
         [id.name(), id.to_string(), called(id)].iter().any(|one| one.eq_ignore_ascii_case(&args.name))
     };
     if let Some(one) = service.external.iter().find(|one| is_meant(&one.id)) {
-        return of_external(args, &one.id, preview, by);
+        return of_external(args, &one.id, preview, by()?);
     }
     let bounds = &preview.snapshot.readers_within;
     // A label may be left out where only one key-value is meant by the rest.
@@ -127,7 +128,7 @@ fn word(
         fit.next().filter(|_| fit.next().is_none())
     };
     if let Some(consumer) = bounds.keys().find(|id| is_meant(id)).or_else(only) {
-        return of_readers(args, consumer, preview, by);
+        return of_readers(args, consumer, preview, by()?);
     }
     let external = service.external.iter().map(|one| called(&one.id));
     let known: Vec<String> = external.chain(bounds.keys().map(ToString::to_string)).collect();

@@ -56,8 +56,8 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
             return Err(wrong(&text::holds_a_secret("--why")));
         }
         let why = reason(&args.why).ok_or_else(|| wrong(text::PAUSE_NO_REASON))?;
-        let by = who(args.by.as_deref(), environment)?;
         let (rekey, services) = on_record(&args.instances, environment, text::acknowledge_no_journal)?;
+        let by = who(args.by.as_deref(), environment)?;
         let mut exit = Exit::Done;
         for service in &services {
             let event = Event::Paused { until, by: by.clone(), why: why.clone() };
@@ -77,8 +77,8 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
 
 pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit {
     let resumed = async {
-        let by = who(args.by.as_deref(), environment)?;
         let (rekey, services) = on_record(&args.instances, environment, text::acknowledge_no_journal)?;
+        let by = who(args.by.as_deref(), environment)?;
         let mut exit = Exit::Done;
         for service in &services {
             let name = service.id.name();

@@ -51,7 +51,13 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     let forecast = foresee(instance, preview, false, now);
     if !forecast.says_no_more() {
         terminal::say(text::ROTATE_FORECAST);
-        lines(&forecast, now).iter().for_each(|line| terminal::tell_as_of(&format!("    {line}"), now));
+        // What stands above in full need not be read twice.
+        let is_told = matches!(&preview.decision, Decision::Blocked(_));
+        let told =
+            |line: String| if is_told { line.replace(&decision, text::BLOCKED_AS_ABOVE) } else { line };
+        for line in lines(&forecast, now).into_iter().map(told) {
+            terminal::tell_as_of(&format!("    {line}"), now);
+        }
     }
 }
 

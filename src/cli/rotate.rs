@@ -210,7 +210,7 @@ async fn tell(rekey: &Engine, reports: &[RunReport], args: &RotateArgs) {
             let all = told.iter().map(String::as_str).chain([carries_on]);
             all.for_each(|line| terminal::complain_of(&format!("  {line}")));
         }
-        if let Some(next) = next_command(&rekey.config, report) {
+        if let Some(next) = next_command(&rekey.config, report, args.now) {
             terminal::complain(&format!("  {next}"));
         }
         instances.push(rotated(instance, report, &journal.unwrap_or_default()));
@@ -227,8 +227,9 @@ async fn tell(rekey: &Engine, reports: &[RunReport], args: &RotateArgs) {
 
 /// What to type next, where the summary does not say it: who asked for a rotation has it on record in the storage, and asks
 /// for another one if he repeats `--now`.
-fn next_command(config: &Config, report: &RunReport) -> Option<&'static str> {
-    let asked = report.recorded.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
+fn next_command(config: &Config, report: &RunReport, now: bool) -> Option<&'static str> {
+    // Another request than one by --now is the first rotation's own.
+    let asked = now && report.recorded.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
     let is_on_record = asked && matches!(config.state, StateConfig::Blob(_));
     match &report.ending {
         Ending::Busy { .. } if is_on_record => Some(text::ROTATE_OTHER_RUN_AND_REQUEST),
@@ -378,11 +379,13 @@ mod tests {
         let busy =
             || Ending::Busy { holder: "timer/1".to_owned(), until: SystemClock.now(), cut_off: vec![] };
         let request = Event::RotationRequested { compromised: false, noticed: false };
-        let said = |config: &Config, ending: Ending, happened: &[&Event]| {
+        let told = |config: &Config, ending: Ending, happened: &[&Event], now: bool| {
             let recorded = happened.iter().map(|&event| event.clone()).collect();
             let report = RunReport::that_ended(config.instances[0].id.clone(), ending, recorded);
-            next_command(config, &report).unwrap_or("nothing")
+            next_command(config, &report, now).unwrap_or("nothing")
         };
+        let said =
+            |config: &Config, ending: Ending, happened: &[&Event]| told(config, ending, happened, true);
         let failed = || Ending::Failed("it said so".to_owned());
         let settled = Ending::Decided(Decision::Settled { next: None });
         let all = [
@@ -394,6 +397,8 @@ mod tests {
             said(&without, failed(), &[&request]),
             said(&with, Ending::OutOfTime { cut_off: vec![] }, &[&request]),
             said(&without, Ending::OutOfTime { cut_off: vec![] }, &[]),
+            told(&with, failed(), &[&request], false),
+            told(&with, busy(), &[&request], false),
         ];
         insta::assert_snapshot!(all.join("\n"), @r"
         the other run goes on, and nothing was requested of it: repeat this command in two minutes
@@ -404,6 +409,8 @@ mod tests {
         nothing
         RotateKeys of the deployed app carries on at its next schedule; to go on yourself, run `rotate` again, without --now
         nothing carries on, because the journal was in this process alone: run `rotate` again, which sees everything as if for the first time
+        nothing
+        the other run goes on, and nothing was requested of it: repeat this command in two minutes
         ");
     }
 

@@ -18,7 +18,7 @@ use crate::report::text::{InWords, command as text, readable};
 use crate::terminal::{self, Exit, stopped};
 use rekey_core::journal::{Journal, Pause};
 use rekey_core::model::KeyType;
-use rekey_core::plan::Decision;
+use rekey_core::plan::{Decision, Snapshot};
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -149,6 +149,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     let is_told = trouble.iter().any(|trouble| trouble.contains(&next));
     let next = match &preview.decision {
         Decision::Blocked(by) if by.passes() => text::STATUS_CHECKS_AGAIN,
+        _ if is_told && only_others_repair(&preview.snapshot) => text::STATUS_RESOLVE_BY_OTHERS,
         _ if is_told => text::STATUS_RESOLVE,
         _ => &next,
     };
@@ -156,4 +157,10 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     for (entry, told) in history(&preview.journal) {
         terminal::tell(&format!("  {} {told}", readable(entry.at)));
     }
+}
+
+/// Whether somebody is cut off, and nobody whom a run can write.
+fn only_others_repair(snapshot: &Snapshot) -> bool {
+    let stale = snapshot.stale();
+    !stale.is_empty() && stale.iter().all(|one| one.app.is_external()) && snapshot.lost.is_empty()
 }

@@ -13,7 +13,6 @@ use super::places::what_it_is_not;
 use super::values::{
     AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, YesNo, meant, quoted, spoken,
 };
-use crate::report::text::rounded;
 use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window, zones};
 use rekey_core::model::{KeyType, ServiceId};
 use rekey_core::plan;
@@ -251,7 +250,7 @@ fn check_pauses(resolved: &Resolved, waves: usize, report: &mut Report<'_>) {
     let pauses = u32::try_from(waves.saturating_sub(1)).unwrap_or(u32::MAX);
     let takes = pause.value.saturating_mul(pauses).saturating_add(resolved.grace.value);
     if pauses > 0 && !pause.value.is_zero() && takes >= every {
-        let ([long, every], takes) = ([pause.value, every].map(spoken), rounded(takes));
+        let [long, every, takes] = [pause.value, every, takes].map(spoken);
         let sentence = format!(
             "{long} between {waves} waves, and the grace, are {takes}: not shorter than rotate_every ({every}), so no rotation \
              would ever end; write a shorter pause, or fewer waves"

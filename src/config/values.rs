@@ -427,7 +427,12 @@ pub(super) fn spoken(duration: Duration) -> String {
     let exact = units.iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
     match exact {
         Some((unit, name)) if duration.subsec_nanos() == 0 => format!("{}{name}", seconds / unit),
-        _ => crate::report::text::rounded(duration).to_string(),
+        _ if seconds >= 86_400 => {
+            let hours = (seconds + 1800) / 3600;
+            let rest = if hours.is_multiple_of(24) { String::new() } else { format!(" {}h", hours % 24) };
+            format!("{}d{rest}", hours / 24)
+        }
+        _ => crate::report::text::rounded(duration),
     }
 }
 

@@ -7,7 +7,8 @@ use super::finding::{Check, Finding};
 use super::fixes;
 use crate::report::text::InWords;
 use crate::report::text::brief::called;
-use crate::report::text::{readable, rounded};
+use crate::report::text::readable;
+use crate::terminal::spoken;
 use rekey_core::journal::{Journal, Report};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{Awaited, BlockedBy, Decision, External, Open, assess};
@@ -95,7 +96,7 @@ fn of_one(instance: &InstanceFacts<'_>, one: &External, journal: &Journal, now: 
 
 /// When and by whom it was last said.
 fn said(report: &Report, now: DateTime<Utc>) -> String {
-    let ago = rounded((now - report.at).to_std().unwrap_or_default());
+    let ago = spoken(now - report.at);
     match &report.by {
         None => format!("its last report is of {}, {ago} ago", readable(report.at)),
         Some(by) => format!("{by} acknowledged it at {}, {ago} ago", readable(report.at)),

@@ -210,3 +210,25 @@ async fn a_key_that_came_back_is_reported_whether_or_not_the_app_works() {
     assert_eq!(read(&path), string(&old));
     assert_eq!(machine.receiver.last(), Some(old.fingerprint().to_string()), "{}", ran.said);
 }
+
+/// Between two tries it is said what failed, which need not be the app; and a command that was mended is tried at once.
+#[tokio::test]
+async fn a_mended_reload_command_is_tried_at_once() {
+    let mut machine = Machine::start().await;
+    machine.file(".env", &string(&machine.other()));
+    machine.more = machine.reload("exit 7");
+    let first = machine.once().await;
+    assert!(first.code == Some(1) && first.said.contains("exit code 7"), "{}", first.said);
+    let reloads = machine.reloads();
+    let second = machine.once().await;
+    assert_eq!((second.code, machine.reloads()), (Some(1), reloads), "{}", second.said);
+    assert!(
+        second.said.contains("failed (exit code 7)") && !second.said.contains("the app does not work"),
+        "{}",
+        second.said
+    );
+    machine.more = machine.reload("");
+    let third = machine.once().await;
+    assert_eq!((third.code, machine.reloads()), (Some(0), reloads + 1), "{}", third.said);
+    assert_eq!(read(&machine.files[0]), string(&machine.wanted()));
+}

@@ -155,6 +155,11 @@ impl ArmError {
         self.0.operation.is_of_a_vault()
     }
 
+    /// Whether all that a vault or store has was asked for, so that what is not there is the vault or store itself.
+    pub(crate) fn is_of_a_list(&self) -> bool {
+        matches!(self.0.operation.name, "KeyVault_GetSecrets" | "AppConfiguration_GetKeyValues")
+    }
+
     /// Whether it is about a regeneration that Azure was asked to follow.
     pub(crate) fn is_of_an_operation(&self) -> bool {
         self.0.operation.subject == Subject::Regeneration

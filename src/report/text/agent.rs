@@ -114,7 +114,9 @@ sentences! {
     NOTHING_SAID = "without a reason";
 
     // Waiting.
-    rests(fingerprint, until) = "the app does not work with the key {fingerprint} of the secret, and is not restarted for it \
-        again before {until}, unless `signalr-rekey agent` is started anew without --once";
+    rests(fingerprint, until, why) = "the key {fingerprint} of the secret was tried in vain, and the app is not restarted for it \
+        again before {until}, unless [reload] or [health] is changed, or `signalr-rekey agent` is started anew without --once. \
+        What failed: {why}";
+    NOT_ON_RECORD = "it is not on record, but was told then";
     STOPPED = "stopped: what was begun goes on with the next start";
 }

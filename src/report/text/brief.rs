@@ -1,7 +1,7 @@
 //! Lists that are part of a line: whoever reads the line at night reads it on one screen, however much has failed.
 //!
 //! Start at [`faults`]. A line that has two such lists, and the words around them, stays below a kilobyte. Nothing is lost by
-//! that: what cannot be seen or written has a line of its own in the log, and `--json` has all of it.
+//! that: what cannot be seen or written has a line of its own in the log and in `status`, and `--json` has all of it.
 
 use rekey_core::model::{ConsumerId, ContainerAppKind};
 use rekey_core::plan::Unknown;
@@ -21,8 +21,8 @@ const OF_NAMES: usize = 120;
 sentences! {
     THE_SAME_FOR = "the same for ";
     and_more(count) = "and {count} more";
-    ONE_MORE_CAUSE = "1 more has another cause: the log has a line for it, and `signalr-rekey status` names it";
-    more_causes(count) = "{count} more have other causes: the log has a line for each, and `signalr-rekey status` names them";
+    ONE_MORE_CAUSE = "1 more has another cause: `signalr-rekey status` names it";
+    more_causes(count) = "{count} more have other causes: `signalr-rekey status` names them";
 }
 
 /// Something that failed, in words.
@@ -267,7 +267,7 @@ mod tests {
         let causes: Vec<Unknown> = failing().into_iter().step_by(8).collect();
         let told = |all: &[Unknown]| faults(all);
         let line = (1..=causes.len()).map(|n| told(&causes[..n])).find(|line| line.contains("; 1 more "));
-        assert!(line.unwrap().contains("1 more has another cause: the log has a line for it"));
+        assert!(line.unwrap().contains("1 more has another cause: `signalr-rekey status` names it"));
         let at = |n: usize| ConsumerRef { app: app(0), section: None, name: format!("AzureSignalR{n:0100}") };
         let all: Vec<CutOff> = (0..9).map(|n| CutOff::Stale(at(n))).collect();
         let all: Vec<&CutOff> = all.iter().collect();

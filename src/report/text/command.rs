@@ -137,6 +137,7 @@ sentences! {
         now, is not known: {what}. No key is regenerated before a whole grace period ({grace}) has passed";
     FIRST_NOW = "first_rotation = \"now\" asks for a rotation of both keys";
     first_when_due(age) = "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {age}";
+    BLOCKED_AS_ABOVE = "blocked, as is said above";
     ROTATE_FORECAST = "  what would be done, if nobody changes anything meanwhile:";
     FORECAST_ENDLESS = "no end is foreseen: the rotation takes so long that the next one is due before it is over. Write a longer \
         rotate_every, or a shorter pause_between_waves or grace";
@@ -146,6 +147,8 @@ sentences! {
     next_never_begins(what) = "{what}. It will be blocked until then; apps are repaired all the same. Write a window, or end a freeze";
     STATUS_RESOLVE = "no key is regenerated until what is said above is resolved; an app that is cut off is repaired by the \
         first run that can read and write it";
+    STATUS_RESOLVE_BY_OTHERS = "no key is regenerated until what is said above is resolved; whoever is cut off only others can \
+        repair, and no run";
     STATUS_CHECKS_AGAIN = "the next run checks again, and repairs whoever it finds cut off";
     rotate_no_further_than(length) = "it would get no further than in {length}";
     rotate_foreseen_for(length) = "this much is foreseen, for {length}";

@@ -185,6 +185,9 @@ fn advice(error: &ArmError) -> String {
             error.action().unwrap_or("this action");
         ArmErrorKind::Gone if error.is_of_an_operation() =>
             "Azure no longer knows the operation; the listed keys show how it ended";
+        ArmErrorKind::Gone if error.is_of_a_vault() && (error.is_of_a_list() || error.code() != Some("SecretNotFound")) =>
+            "there is no such vault: correct its name";
+        ArmErrorKind::Barred(Barrier::NoKeyValue) if error.is_of_a_list() => "there is no such store: correct its name";
         ArmErrorKind::Gone if error.is_of_a_vault() =>
             "there is no such secret: correct its name, make it, or, if it was deleted, recover it (`az keyvault secret \
             recover`)";

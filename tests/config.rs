@@ -520,6 +520,8 @@ fn pauses_that_leave_a_rotation_no_end_are_refused() {
         format!("pause_between_waves = \"{pause}\"\n[[instance]]\nid = \"{id}\"\napps = [{apps}]\n")
     };
     assert!(read(&file("14d"), &[]).is_ok());
+    let said = faults(&file("16d"), &[]);
+    assert!(said.contains("are 32d 3h: not shorter"), "not in months: {said}");
     insta::assert_snapshot!(faults(&file("15d"), &[]), @r#"
     the configuration has a fault:
       rekey.toml:1:23: pause_between_waves: 15d between 3 waves, and the grace, are 30d 3h: not shorter than rotate_every (30d), so no rotation would ever end; write a shorter pause, or fewer waves

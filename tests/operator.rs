@@ -748,3 +748,21 @@ fn a_pause_until_a_time_in_no_zone_says_so() {
         assert!(told.contains(words) && !told.contains(key), "{told}");
     }
 }
+
+/// Who mistyped a name is told that at once, and not only once he has said who he is.
+#[test]
+fn names_are_looked_at_before_it_is_asked_who_says_so() {
+    let azure = Azure::with_journals(&["sr-demo"], &[]);
+    let of_nobody = |arguments: &[&str]| {
+        let mut command = azure.command(arguments);
+        ["USER", "LOGNAME", "USERNAME"].iter().for_each(|name| drop(command.env_remove(name)));
+        command.output().unwrap()
+    };
+    for (name, asks) in [("sr-dmo", false), ("sr-demo", true)] {
+        for arguments in [&["pause", name, "--until", "1h", "--why", "an audit"][..], &["resume", name]] {
+            let said = of_nobody(arguments);
+            let told = text(&said.stderr);
+            assert_eq!((said.status.code(), told.contains("pass --by")), (Some(2), asks), "{told}");
+        }
+    }
+}

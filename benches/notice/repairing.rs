@@ -41,8 +41,8 @@ enum Kept {
     InASecret,
 }
 
-/// From the notice to its answer, which comes when the last reader was observed, beside the floor. Two round trips are ours alone:
-/// the keys come first, for an event so soon after another may be one of our own; and the journal may be older than that.
+/// From the notice to its answer, which comes when the last reader was observed, beside the floor. The goal is two round trips
+/// more: the keys come first, for an event so soon after another may be one of our own doing; and one is to spare.
 pub(crate) async fn of_a_secret(readers: usize, runs: usize) -> Figure {
     let bench = Bench::new(readers, Kept::InASecret).await;
     let (_, ours, floor) = bench.medians(runs).await;

@@ -313,22 +313,16 @@ fn refused_for_long(journal: &Journal, key_type: KeyType, policy: &Policy) -> Op
     long.then(|| Standing::NotAccepted { key_type, at: refusal.at, detail: refusal.detail.clone() })
 }
 
-/// Whether an app was given a key, and no run has tried to give it that once more. The apps of an intent stand right behind it
-/// ([`handed_out`](super::handed_out)).
+/// Whether an app was given a key, and no run has tried to give that to anybody since: of whom it tried the history does not tell.
 fn was_given(journal: &Journal, to: KeyType, app: &ConsumerId) -> bool {
-    let mut next: Option<&Event> = None;
     for entry in journal.history().rev() {
-        match (&entry.event, next) {
-            (Event::Repointed { key_type, apps, .. }, _) if *key_type == to && apps.contains(app) => {
-                return true;
-            }
-            (Event::Regenerated { .. } | Event::KeyChanged { .. }, _) => return false,
-            (Event::RepointIntended { .. }, Some(Event::AppsSeen { apps, .. })) if apps.contains_key(app) => {
+        match &entry.event {
+            Event::Repointed { key_type, apps, .. } if *key_type == to && apps.contains(app) => return true,
+            Event::RepointIntended { .. } | Event::Regenerated { .. } | Event::KeyChanged { .. } => {
                 return false;
             }
             _ => {}
         }
-        next = Some(&entry.event);
     }
     false
 }

@@ -3,6 +3,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
+use futures::future::ready;
+use futures::{StreamExt, stream};
 
 use super::acknowledge::{failed, record, who, wrong};
 use super::instances::on_record;
@@ -58,19 +60,15 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
         let why = reason(&args.why).ok_or_else(|| wrong(text::PAUSE_NO_REASON))?;
         let (rekey, services) = on_record(&args.instances, environment, text::acknowledge_no_journal)?;
         let by = who(args.by.as_deref(), environment)?;
-        let mut exit = Exit::Done;
-        for service in &services {
+        let each = services.iter().map(|service| {
             let event = Event::Paused { until, by: by.clone(), why: why.clone() };
-            let told = |before: Option<&Pause>| {
+            let told = move |before: Option<&Pause>| {
                 let replaces = before.map(|before| text::pause_replaces(readable(before.until), &before.by));
                 text::paused(service.id.name(), readable(until), replaces.unwrap_or_default())
             };
-            exit = worse(
-                exit,
-                put_on_record(&rekey, service, "pause", |before| Some((event, told(before)))).await,
-            );
-        }
-        Ok::<Exit, Exit>(exit)
+            put_on_record(&rekey, service, "pause", |before| Some((event, told(before))))
+        });
+        Ok::<Exit, Exit>(all(each).await)
     };
     paused.await.unwrap_or_else(|exit| exit)
 }
@@ -79,20 +77,23 @@ pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit 
     let resumed = async {
         let (rekey, services) = on_record(&args.instances, environment, text::acknowledge_no_journal)?;
         let by = who(args.by.as_deref(), environment)?;
-        let mut exit = Exit::Done;
-        for service in &services {
+        let each = services.iter().map(|service| {
             let name = service.id.name();
-            let ended = |before: Option<&Pause>| {
+            let event = Event::Resumed { by: by.clone() };
+            let ended = move |before: Option<&Pause>| {
                 let before = before?;
                 let told = text::resumed(name, readable(before.until), &before.by);
-                Some((Event::Resumed { by: by.clone() }, told))
+                Some((event, told))
             };
-            exit = worse(exit, put_on_record(&rekey, service, "resume", ended).await);
-        }
-        Ok::<Exit, Exit>(exit)
+            put_on_record(&rekey, service, "resume", ended)
+        });
+        Ok::<Exit, Exit>(all(each).await)
     };
     resumed.await.unwrap_or_else(|exit| exit)
 }
+
+/// How many services are paused side by side.
+const AT_ONCE: usize = 32;
 
 /// Puts on record what follows from the pause that is on, if anything does, and tells it. One service's failure stops no other.
 async fn put_on_record(
@@ -116,6 +117,14 @@ async fn put_on_record(
         }
         Err(error) => failed(service, &error),
     }
+}
+
+/// Side by side: one that has to wait for its turn keeps no other waiting.
+async fn all(each: impl Iterator<Item = impl Future<Output = Exit>>) -> Exit {
+    stream::iter(each)
+        .buffer_unordered(AT_ONCE)
+        .fold(Exit::Done, |exit, other| ready(worse(exit, other)))
+        .await
 }
 
 /// Of two ends the one that somebody has to look at first.

@@ -111,8 +111,11 @@ impl Run<'_> {
                 Event::GateFailed { number, detail, then: plan::after_gate(wave, journal, policy) }
             }
             (Gated::Wave(_), None, _) => return Ok(Then::Assess),
-            (Gated::Repaired, _, None) => Event::RepairPassed {},
             (Gated::Repaired, _, Some(detail)) => Event::RepairFailed { detail },
+            (Gated::Repaired, _, None) => match journal.repair() {
+                Some(repair) => plan::repair_passes(repair, &check.snapshot(self.service, journal)),
+                None => return Ok(Then::Assess),
+            },
         };
         self.record(lease, event)?;
         lease.commit().await?;
@@ -135,7 +138,10 @@ impl Run<'_> {
                 Some(whys.collect::<Vec<String>>().join("; "))
             }
             // Which of the keys each was given says who reads it; that it is a valid one has been seen by now.
-            (Gated::Repaired, _, Some(repair)) => self.how_it_is(&repair.apps, None).await,
+            (Gated::Repaired, _, Some(repair)) => {
+                let seen = check.snapshot(self.service, journal);
+                self.how_it_is(&plan::repaired_of(repair, &seen), None).await
+            }
             _ => None,
         }
     }
@@ -197,7 +203,7 @@ impl Engine {
         let wave = journal.wave().filter(|wave| wave.gate == Gate::Open);
         let repair = journal.repair().filter(|repair| repair.failed.is_none());
         let of_wave = wave.map(|wave| (plan::asked_of(wave, seen), wave.moved));
-        let of_repair = repair.map(|repair| (repair.apps.clone(), repair.moved));
+        let of_repair = repair.map(|repair| (plan::repaired_of(repair, seen), repair.moved));
         let gate = delta(service.policy.gate_after);
         let asked = of_wave.into_iter().chain(of_repair).filter(|(_, moved)| *moved + gate <= now);
         let unwell = asked.map(|(apps, moved)| async move {

@@ -223,7 +223,7 @@ impl RunEvent {
                     | Event::Repointed { .. }
                     | Event::GatePassed { .. }
                     | Event::GateFailed { .. }
-                    | Event::RepairPassed {}
+                    | Event::RepairPassed { .. }
                     | Event::RepairFailed { .. },
                 ..
             }

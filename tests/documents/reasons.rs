@@ -482,7 +482,7 @@ pub(super) fn events() -> Vec<Event> {
         gate_failed(AfterGate::Stop),
         gate_failed(AfterGate::Report),
         Event::RepairIntended { apps: vec![app()] },
-        Event::RepairPassed {},
+        Event::RepairPassed { left: vec![] },
         Event::RepairFailed { detail: detail() },
         Event::WrittenBack { consumers: [(app(), fingerprint())].into() },
         Event::WriterNamed {
@@ -535,7 +535,7 @@ pub(super) fn events() -> Vec<Event> {
             | Event::GatePassed { .. }
             | Event::GateFailed { .. }
             | Event::RepairIntended { .. }
-            | Event::RepairPassed {}
+            | Event::RepairPassed { .. }
             | Event::RepairFailed { .. }
             | Event::WrittenBack { .. }
             | Event::WriterNamed { .. }

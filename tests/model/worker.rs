@@ -241,7 +241,7 @@ impl Pass<'_> {
             Decision::Do(Step::Verify(key_type)) => Next::Probe(key_type),
             // Of a wave that ended with one of its keys: nothing follows from how it is.
             Decision::Do(Step::Gate(Gated::Repaired)) => {
-                self.record(Event::RepairPassed {});
+                self.record(Event::RepairPassed { left: vec![] });
                 Next::Commit(After::Decide)
             }
             Decision::Do(Step::Gate(Gated::Wave(number))) => {

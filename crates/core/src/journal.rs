@@ -426,14 +426,24 @@ impl Journal {
                 self.wave.iter_mut().for_each(|wave| wave.gate = failed.clone());
             }
             Event::RepairIntended { apps } => {
-                // Who was not well then is asked again with them, and not forgotten.
-                let known = self.repair.take().map(|repair| repair.apps).unwrap_or_default();
-                let apps = known.into_iter().chain(apps.iter().cloned()).collect();
-                self.repair = Some(Repair { apps, moved: at, failed: None });
+                // Who cannot be repaired is tried again and again, and the others keep their time. Who was not well then is
+                // asked again with those who are new, and not forgotten.
+                let known = self.repair.take();
+                let news = |repair: &&Repair| apps.iter().any(|app| !repair.apps.contains(app));
+                self.repair = if known.as_ref().is_some_and(|repair| !news(&repair)) {
+                    known
+                } else {
+                    let known = known.map(|repair| repair.apps).unwrap_or_default();
+                    let apps = known.into_iter().chain(apps.iter().cloned()).collect();
+                    Some(Repair { apps, moved: at, failed: None })
+                };
             }
             // The history tells who is to be named.
             Event::WrittenBack { .. } | Event::WriterNamed { .. } | Event::WriterUnknown { .. } => {}
-            Event::RepairPassed {} => self.repair = None,
+            Event::RepairPassed { left } => {
+                self.repair.iter_mut().for_each(|repair| repair.apps = left.iter().cloned().collect());
+                self.repair.take_if(|repair| repair.apps.is_empty());
+            }
             Event::RepairFailed { detail } => {
                 let failed = Some(Unwell { at, detail: detail.clone() });
                 self.repair.iter_mut().for_each(|repair| repair.failed.clone_from(&failed));
@@ -455,8 +465,8 @@ impl Journal {
         let Some(repair) = &mut self.repair else { return };
         if !repaired {
             repair.apps.retain(|app| !apps.contains(app));
-        } else if repair.failed.is_none() && apps.iter().any(|app| repair.apps.contains(app)) {
-            repair.moved = at;
+        } else if apps.iter().any(|app| repair.apps.contains(app)) {
+            (repair.moved, repair.failed) = (at, None);
         }
         self.repair.take_if(|repair| repair.apps.is_empty());
     }

@@ -79,7 +79,8 @@ words! {
         Self::GateFailed { number, detail, then: AfterGate::Report } =>
             "wave {number} did not come back with its new key, and keeps it, for the key that it had is compromised: {detail}";
         Self::RepairIntended { apps } => "asked afterwards how they are: {}", named(apps);
-        Self::RepairPassed {} => "those who were repaired are well again";
+        Self::RepairPassed { left } if left.is_empty() => "those who were repaired are well again";
+        Self::RepairPassed { left } => "those who were repaired are well again; still to be repaired: {}", named(left);
         Self::RepairFailed { detail } => "those who were repaired did not come back, and keep their key, which is valid: {detail}";
         Self::WrittenBack { consumers } => "somebody wrote an old string back: {}", named(consumers.keys());
         Self::WriterNamed { consumer, by, written, action } =>

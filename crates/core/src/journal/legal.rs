@@ -136,7 +136,7 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::WaveIntended { .. } => &[Seen, Stays, NoGateFailed],
         Event::WaveHeldBack { .. } => &[Seen, NewsOfWave],
         Event::GatePassed { .. } | Event::GateFailed { .. } => &[Seen, GateOpen],
-        Event::RepairPassed {} | Event::RepairFailed { .. } => &[Seen, RepairOpen],
+        Event::RepairPassed { .. } | Event::RepairFailed { .. } => &[Seen, RepairOpen],
     }
 }
 

@@ -183,7 +183,11 @@ pub enum Event {
         apps: Vec<ConsumerId>,
     },
     /// All of them were seen to be well again.
-    RepairPassed {},
+    RepairPassed {
+        /// Who of them was still to be repaired then, and is asked once he is.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<ConsumerId>,
+    },
     /// They were not, in the time that they have. It is told, and nothing follows.
     RepairFailed {
         /// What was not well, and what was said.
@@ -280,7 +284,7 @@ impl Event {
             | Self::GatePassed { .. }
             | Self::GateFailed { .. }
             | Self::RepairIntended { .. }
-            | Self::RepairPassed {}
+            | Self::RepairPassed { .. }
             | Self::RepairFailed { .. }
             | Self::WrittenBack { .. }
             | Self::WriterNamed { .. }
@@ -310,6 +314,7 @@ impl Event {
             Self::Repointed { apps, .. }
             | Self::WaveIntended { apps, .. }
             | Self::GatePassed { left: apps, .. }
+            | Self::RepairPassed { left: apps }
             | Self::RepairIntended { apps } => apps,
             _ => &[],
         }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::waves::{begun, passes};
+use super::waves::{begun, passes, repair_passes};
 use super::{
     Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Execution, Gated, Holding, Snapshot, Step,
     WaitFor, WaveOrder, approves, decide, handed_out, reconcile,
@@ -206,7 +206,9 @@ impl World<'_> {
                 self.now += GATE;
                 self.record_all(match gated {
                     Gated::Wave(_) => self.journal.wave().map(|wave| passes(wave, &self.snapshot)),
-                    Gated::Repaired => Some(Event::RepairPassed {}),
+                    Gated::Repaired => {
+                        self.journal.repair().map(|repair| repair_passes(repair, &self.snapshot))
+                    }
                 })
             }
             Step::Verify(key_type) => {

@@ -12,7 +12,7 @@ use super::{
     Agreement, BlockedBy, ConsumerRef, Decision, Gated, Holding, Part, Snapshot, Step, Unknown, View,
     WaitFor, WavesDiffer, agreement, announced,
 };
-use crate::journal::{AfterGate, Event, Gate, Journal, Wave};
+use crate::journal::{AfterGate, Event, Gate, Journal, Repair, Wave};
 use crate::model::{ConsumerId, KeyType};
 use crate::policy::{OnUnhealthy, Policy};
 use crate::time::delta;
@@ -209,6 +209,7 @@ impl View<'_> {
         let wave = self.journal.wave().filter(|wave| wave.gate == Gate::Open);
         let report = wave.filter(|wave| self.is_compromised(wave.to.other()));
         let repair = self.journal.repair().filter(|repair| repair.failed.is_none());
+        let repair = repair.filter(|repair| !repaired_of(repair, self.snapshot).is_empty());
         let of_wave = report.and_then(|wave| self.ask_how_it_is(wave));
         let of_repair = repair.map(|repair| self.ask_at(repair.moved, Gated::Repaired));
         of_wave.into_iter().chain(of_repair)
@@ -292,6 +293,20 @@ pub fn passes(wave: &Wave, snapshot: &Snapshot) -> Event {
     let had = Holding::Valid(wave.to.other());
     let is_left = |app: &&ConsumerId| holdings(app, snapshot).any(|holds| *holds == had);
     Event::GatePassed { number: wave.number, left: wave.apps.iter().filter(is_left).cloned().collect() }
+}
+
+/// Who of those who were to be repaired has been, and is asked how he is.
+pub fn repaired_of(repair: &Repair, snapshot: &Snapshot) -> BTreeSet<ConsumerId> {
+    repair.apps.iter().filter(|app| !is_stale(app, snapshot)).cloned().collect()
+}
+
+/// That those are well who were repaired; who could not be is asked once he is.
+pub fn repair_passes(repair: &Repair, snapshot: &Snapshot) -> Event {
+    Event::RepairPassed { left: repair.apps.iter().filter(|app| is_stale(app, snapshot)).cloned().collect() }
+}
+
+fn is_stale(app: &ConsumerId, snapshot: &Snapshot) -> bool {
+    holdings(app, snapshot).any(|holds| matches!(holds, Holding::Stale(_)))
 }
 
 fn holdings<'a>(app: &'a ConsumerId, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Holding> {

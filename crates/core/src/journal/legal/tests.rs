@@ -193,7 +193,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("gateFailed", gate_failed(1)),
         ("gateFailed, another", gate_failed(2)),
         ("repairIntended", repair()),
-        ("repairPassed", Event::RepairPassed {}),
+        ("repairPassed", Event::RepairPassed { left: vec![] }),
         ("repairFailed", repair_failed()),
         ("writtenBack", Event::WrittenBack { consumers: [(shop(), fingerprint("o"))].into() }),
         (

@@ -399,7 +399,7 @@ fn who_was_repaired_is_asked_how_he_is_and_what_is_found_is_told() {
     assert_eq!(story.look(&seen(7401)), waits, "that is before the end of the grace");
     assert_eq!(story.look(&seen(7460)), asks);
     let mut well = story.clone();
-    well.event(at(7461), Event::RepairPassed {});
+    well.event(at(7461), Event::RepairPassed { left: vec![] });
     assert!(well.journal.repair().is_none());
     story.event(at(7800), Event::RepairFailed { detail: "503".into() });
     let decision = story.look(&seen(7801));
@@ -487,4 +487,50 @@ fn how_long_moving_takes_counts_the_waves_the_steps_and_the_pauses() {
     assert_eq!(takes_in_waves(&order, &story.policy), first + step * 2 + pause);
     story.policy.restarts_at_once = 1;
     assert_eq!(takes_in_waves(&order, &story.policy), first + step * 3 + pause);
+}
+
+/// One of two who are to be repaired cannot be, and is tried again by each run: the other keeps his time, and what is said of him
+/// is not said of the one who still holds an invalid key.
+#[test]
+fn who_was_repaired_keeps_his_time_while_another_is_tried_again() {
+    let mut story = about_to_move();
+    story.policy.watched = BTreeSet::from([app(0), app(1)]);
+    let stale = || Holding::Stale(fingerprint("s"));
+    let begin = |story: &mut Story, time, holds: &[Holding]| {
+        let Decision::Do(Step::Repoint { to, consumers, repair: true, part }) =
+            story.look(&seen(time, holds))
+        else {
+            panic!("not repaired");
+        };
+        let begun = begun((part, true), to, &consumers, &story.policy).unwrap();
+        story.event(at(time), begun);
+        story.event(at(time), Event::RepointIntended { key_type: to });
+        to
+    };
+    let to = begin(&mut story, 7400, &[stale(), stale(), P]);
+    story.event(at(7400), Event::Repointed { key_type: to, apps: vec![app(0)], repaired: true });
+    let half = [Holding::Valid(to), stale(), P];
+    let beside =
+        |story: &Story, time| gates_beside(&seen(time, &half), &story.journal, &story.policy, at(time));
+    for time in [7420, 7440, 7459] {
+        begin(&mut story, time, &half);
+        assert_eq!(beside(&story, time), None, "he has his time");
+    }
+    assert_eq!(beside(&story, 7460), Some(Step::Gate(Gated::Repaired)));
+    let repair = story.journal.repair().unwrap();
+    assert_eq!(repaired_of(repair, &seen(7460, &half)), [app(0)].into());
+    let mut failed = story.clone();
+    failed.event(at(7800), Event::RepairFailed { detail: "503".into() });
+    begin(&mut failed, 7900, &half);
+    assert!(
+        failed.journal.repair().unwrap().failed.is_some(),
+        "it is told once, and not forgotten for a try at the other"
+    );
+    let passes = repair_passes(repair, &seen(7460, &half));
+    assert_eq!(passes, Event::RepairPassed { left: vec![app(1)] });
+    story.event(at(7461), passes);
+    assert_eq!(beside(&story, 9000), None, "nobody is left who could be asked");
+    begin(&mut story, 9001, &half);
+    story.event(at(9001), Event::Repointed { key_type: to, apps: vec![app(1)], repaired: true });
+    assert_eq!(story.journal.repair().unwrap().moved, at(9001));
 }

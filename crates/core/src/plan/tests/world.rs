@@ -446,10 +446,12 @@ impl World {
 
     fn ask_how_the_repaired_are(&mut self) {
         let repair = self.journal.repair().unwrap().clone();
-        let ill = (0..self.apps.len()).any(|n| self.apps[n].ill && repair.apps.contains(&app(n)));
+        let seen = self.look();
+        let asked = repaired_of(&repair, &seen);
+        let ill = (0..self.apps.len()).any(|n| self.apps[n].ill && asked.contains(&app(n)));
         let over = repair.moved + delta(self.policy.gate_after + self.policy.settle_within) <= self.now;
         if !ill {
-            self.record(Event::RepairPassed {});
+            self.record(repair_passes(&repair, &seen));
         } else if over {
             self.record(Event::RepairFailed { detail: "503".into() });
         }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::act::Actor;
 use super::check::{Check, Reader};
 use super::log::RunLog;
+use super::proof::OldKeys;
 use super::{Engine, Order, RunError};
 use crate::azure::arm::{Arm, ArmError, Urgency};
 use crate::config::ServiceConfig;
@@ -31,6 +32,7 @@ pub(super) struct Run<'a> {
     pub(super) acts: bool,
     /// The journal as the run knows it, for who looks.
     pub(super) journal: Option<Journal>,
+    pub(super) old_keys: OldKeys,
 }
 
 /// How an attempt begins.
@@ -75,6 +77,7 @@ impl<'a> Run<'a> {
             log: RunLog::new(service.id.clone(), &order.intent, narrator, now),
             acts: false,
             journal: None,
+            old_keys: OldKeys::new(),
         };
         run.arm.set_urgency(run.urgency());
         run

@@ -39,6 +39,21 @@ sentences! {
     web_no_journal() = "the status page shows what runs of the deployed app have told, which is kept beside its journal, and that is out \
         of reach. To share it: {NAME_THE_STORAGE}";
 
+    // `report`.
+    REPORT_TITLE = "Changes of SignalR access keys";
+    report_of(since, at, services) = "what was over from {since} until {at}; services: {services}";
+    report_no_journal() = "the evidence is beside the journal of the deployed app, which is out of reach. To share it: {NAME_THE_STORAGE}";
+    NO_EVIDENCE = "there is no container signalr-rekey-evidence: no change was ever put in evidence here, or the container was deleted. \
+        That is not the same as that nothing was changed: `signalr-rekey history` shows what the journals know";
+    evidence_not_listed(why) = "cannot list the evidence: {why}";
+    EVIDENCE_GONE = "it was there a moment ago, and is gone";
+    evidence_waits(name, waiting, left_out) = "{name}: changes that wait for their document: {waiting}; left out since, for too many \
+        waited: {left_out}. The next run writes what waits";
+    evidence_of_others(count) = "documents of services that are not in this configuration, or were not named: {count}; they were not read";
+    NOTHING_CHANGED = "nothing was changed in this time";
+    evidence_whole(documents) = "OK: documents, all as they were written: {documents}";
+    evidence_flawed(flaws, documents) = "NOT OK: {flaws} faults, which are told above; documents that are there: {documents}";
+
     // `unblock`.
     UNBLOCK_OTHER_RUN = "another run is at work, and nothing was cleared: repeat this command in two minutes";
     UNBLOCK_QUESTION = "Clear these, so that the next run retries at once?";

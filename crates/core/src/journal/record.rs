@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::evidence::Fate;
 use crate::model::{ConsumerId, Fingerprint, KeyType, OperationUrl, PerKey};
 
 /// The cause of a failed regeneration of which only this is known: Azure could not be asked how it went, and the key is the
@@ -237,6 +238,28 @@ pub enum Event {
         /// Whether an event says so, which proves no more than that its sender may publish.
         noticed: bool,
     },
+    /// The ids by which Azure's support finds the requests that made a key anew, or wrote consumers.
+    Traced {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        regeneration: Option<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        consumers: BTreeMap<ConsumerId, String>,
+    },
+    /// Calls were signed with a key that was replaced.
+    OldKeyTried {
+        fingerprint: Fingerprint,
+        /// How many.
+        calls: u32,
+        /// What they have shown.
+        fate: Fate,
+    },
+    /// A change of keys, or of who holds them, is over and is to be proved by a document.
+    Concluded {
+        /// Whether nothing is left to be done.
+        finished: bool,
+    },
+    /// That document is written.
+    EvidenceKept { name: String, sha256: String },
 }
 
 impl Event {
@@ -282,7 +305,11 @@ impl Event {
             | Self::WriterUnknown { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }
-            | Self::Approved { .. } => None,
+            | Self::Approved { .. }
+            | Self::Traced { .. }
+            | Self::OldKeyTried { .. }
+            | Self::Concluded { .. }
+            | Self::EvidenceKept { .. } => None,
         }
     }
 

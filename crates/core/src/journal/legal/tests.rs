@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use super::*;
-use crate::journal::AfterGate;
+use crate::journal::{AfterGate, Fate};
 use crate::model::{AppId, ConsumerId, Fingerprint, Key, KeyType, OperationUrl, PerKey};
 
 const PRIMARY: KeyType = KeyType::Primary;
@@ -86,6 +86,7 @@ fn operation() -> Option<OperationUrl> {
 /// States that differ in what fits them, each with the events that lead there. All but the first begin with an adoption.
 fn states() -> Vec<(&'static str, Journal)> {
     let intended = || Event::RegenerationIntended { key_type: PRIMARY };
+    let replaced = || Event::Regenerated { fingerprint: fingerprint("p2"), confirmed: true };
     let seen = || Event::AppsSeen {
         apps: [(shop(), vec![])].into(),
         dictionaries: [].into(),
@@ -113,6 +114,8 @@ fn states() -> Vec<(&'static str, Journal)> {
         ("a wave held back", vec![held_back()]),
         ("a repair with a gate", vec![repair()]),
         ("a repair that failed", vec![repair(), repair_failed()]),
+        ("replaced", vec![intended(), replaced()]),
+        ("to be proved", vec![intended(), replaced(), Event::Concluded { finished: true }]),
     ];
     let adopted = || {
         let mut journal = Journal::default();
@@ -206,6 +209,10 @@ fn events() -> Vec<(&'static str, Event)> {
             },
         ),
         ("writerUnknown", Event::WriterUnknown { consumers: [shop()].into(), detail: "403".into() }),
+        ("traced", Event::Traced { regeneration: Some("c-1".into()), consumers: [].into() }),
+        ("oldKeyTried", Event::OldKeyTried { fingerprint: fingerprint("p"), calls: 1, fate: Fate::Refused }),
+        ("concluded", Event::Concluded { finished: true }),
+        ("evidenceKept", Event::EvidenceKept { name: "2026/01/1.json".into(), sha256: "0".into() }),
     ]
 }
 

@@ -12,7 +12,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 
 use super::instances::{chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
-use crate::clock::Clock;
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Engine;
@@ -135,7 +134,8 @@ async fn look(
 ) -> Service {
     let names: Vec<&String> = names.iter().filter(|name| evidence::is_of(name, &service.id)).collect();
     let journal = peek(&*rekey.store, &service.id).await;
-    let mut faults: Vec<String> = journal.as_ref().err().map(cause::told).into_iter().collect();
+    let mut faults: Vec<String> =
+        journal.as_ref().err().map(|error| cause::told(error)).into_iter().collect();
     let wanted = names.iter().filter(|name| is_within(name, since)).map(|name| (*name).clone());
     let found = read(rekey, wanted.collect()).await;
     let changes = since.map(|since| changes(&found, since, &mut faults));

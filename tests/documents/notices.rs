@@ -117,6 +117,7 @@ fn every_type_of_message_is_in_the_table() {
             | Kind::DriftFound
             | Kind::Unhealthy
             | Kind::WriterNamed
+            | Kind::OldKeyAccepted
             | Kind::Failed
             | Kind::Blocked
             | Kind::ChangeRequested

@@ -563,7 +563,7 @@ fn every_event_of_the_journal_is_explained() {
 }
 
 fn old_key_tried(fate: Fate) -> Event {
-    Event::OldKeyTried { fingerprint: fingerprint(), calls: 2, fate }
+    Event::OldKeyTried { fingerprint: Key::new("k").fingerprint(), calls: 2, fate }
 }
 
 fn instance(name: &str) -> Box<ServiceId> {

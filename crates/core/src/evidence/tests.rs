@@ -153,6 +153,7 @@ fn a_journal_that_was_lost_or_is_older_than_its_documents_shows() {
 
     // Of two that are missing the first is not named by anything any more.
     life.documents.remove(&names[0]);
+    let no_head = Flaw::NoHead { chain: at(2), documents: 1, last: names[1].clone() };
     assert_eq!(life.flaws(), [no_head, Flaw::Missing { name: names[0].clone() }]);
 }
 

@@ -274,64 +274,70 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     j a wave held back
     k a repair with a gate
     l a repair that failed
-                             0123456789abcdefghijkl
-    adopted                  +aaaaaaaaaaaaaaaaaaaaa
-    keyChanged               b+++++++++cccc++++++++
-    keyChanged, same         bdddddddddccccdddddddd
-    recovered                beee+eeeeeeeeeeeeeeeee
-    consumersSeen            b+++++++++++++++++++++
-    consumersBlurred         bffff+ffffffffffffffff
-    consumersMissing, true   b+++++++g+++++++++++++
-    consumersMissing, false  bggggggg+ggggggggggggg
-    taken                    b+h+++++++++++hhh+++++
-    left                     bi+iiiiiiiiiii+++iiiii
-    blinded                  b++++++j++++++++++++++
-    sighted                  bkkkkkk+kkkkkkkkkkkkkk
-    rotationRequested        b+++++++++++++++++++++
-    watchAsked               +++++++++l++++++++++++
-    watchAsked, backwards    mmmmmmmmmmmmmmmmmmmmmm
-    heard                    b+++++++++++++++++++++
-    unblocked                ++++++++++++++++++++++
-    regenerationIntended     b+h+++++++nnnnhhh+++++
-    regenerationAccepted     booooooooo+pppoooooooo
-    operationLost            bqqqqqqqqqq+qqqqqqqqqq
-    regenerated              booooooooo++++oooooooo
-    regenerated, same        boooooooooddddoooooooo
-    regenerationFailed       booooooooo++++oooooooo
-    verified                 b++r++++++nnnn++++++++
-    verificationRefused      b++r++++++nnnn++++++++
-    repointIntended          b+++++++++s+s+++++++++
-    repointed                bttttttttttttt+ttttttt
-    repointed, the other     bttttttttttttttttttttt
-    reported                 ++++++++++++++++++++++
-    reported, of no key      ++++++++++++++++++++++
-    reported, of an app      uuuuuuuuuuuuuuuuuuuuuu
-    acknowledged             b+++++++++++++++++++++
-    acknowledged, of no key  bvvvvvvvvvvvvvvvvvvvvv
-    acknowledged, of an app  buuuuuuuuuuuuuuuuuuuuu
-    readersAcknowledged      b+w+++++++++++www+++++
-    readersAcknowledged, x   bvvvvvvvvvvvvvvvvvvvvv
-    readersAcknowledged, not bxxxxxxxxxxxxxxxxxxxxx
-    externalAwaited, false   byyyyyyyyyyyyyyy+yyyyy
-    externalAwaited          bz+zzzzzzzzzzz++yzzzzz
-    paused                   ++++++++++++++++++++++
-    paused, over             mmmmmmmmmmmmmmmmmmmmmm
-    resumed                  ++++++++++++++++++++++
-    approved                 b+++++++++++++++++++++
-    approved, over           bmmmmmmmmmmmmmmmmmmmmm
-    approved, of no key      bvvvvvvvvvvvvvvvvvvvvv
-    waveIntended             b+++++++++s+s+++++A+++
-    waveHeldBack             b++++++++++++++++++B++
-    gatePassed               bCCCCCCCCCCCCCCCC+CCCC
-    gatePassed, another      bCCCCCCCCCCCCCCCCCCCCC
-    gateFailed               bCCCCCCCCCCCCCCCC+CCCC
-    gateFailed, another      bCCCCCCCCCCCCCCCCCCCCC
-    repairIntended           b+++++++++++++++++++++
-    repairPassed             bDDDDDDDDDDDDDDDDDDD+D
-    repairFailed             bDDDDDDDDDDDDDDDDDDD+D
-    writtenBack              b+++++++++++++++++++++
-    writerNamed              b+++++++++++++++++++++
-    writerUnknown            b+++++++++++++++++++++
+    m replaced
+    n to be proved
+                             0123456789abcdefghijklmn
+    adopted                  +aaaaaaaaaaaaaaaaaaaaaaa
+    keyChanged               b+++++++++cccc++++++++++
+    keyChanged, same         bdddddddddccccdddddddd++
+    recovered                beee+eeeeeeeeeeeeeeeeeee
+    consumersSeen            b+++++++++++++++++++++++
+    consumersBlurred         bffff+ffffffffffffffffff
+    consumersMissing, true   b+++++++g+++++++++++++++
+    consumersMissing, false  bggggggg+ggggggggggggggg
+    taken                    b+h+++++++++++hhh+++++++
+    left                     bi+iiiiiiiiiii+++iiiiiii
+    blinded                  b++++++j++++++++++++++++
+    sighted                  bkkkkkk+kkkkkkkkkkkkkkkk
+    rotationRequested        b+++++++++++++++++++++++
+    watchAsked               +++++++++l++++++++++++++
+    watchAsked, backwards    mmmmmmmmmmmmmmmmmmmmmmmm
+    heard                    b+++++++++++++++++++++++
+    unblocked                ++++++++++++++++++++++++
+    regenerationIntended     b+h+++++++nnnnhhh+++++++
+    regenerationAccepted     booooooooo+pppoooooooooo
+    operationLost            bqqqqqqqqqq+qqqqqqqqqqqq
+    regenerated              booooooooo++++oooooooooo
+    regenerated, same        boooooooooddddoooooooooo
+    regenerationFailed       booooooooo++++oooooooooo
+    verified                 b++r++++++nnnn++++++++++
+    verificationRefused      b++r++++++nnnn++++++++++
+    repointIntended          b+++++++++s+s+++++++++++
+    repointed                bttttttttttttt+ttttttttt
+    repointed, the other     bttttttttttttttttttttttt
+    reported                 ++++++++++++++++++++++++
+    reported, of no key      ++++++++++++++++++++++++
+    reported, of an app      uuuuuuuuuuuuuuuuuuuuuuuu
+    acknowledged             b+++++++++++++++++++++vv
+    acknowledged, of no key  bvvvvvvvvvvvvvvvvvvvvvvv
+    acknowledged, of an app  buuuuuuuuuuuuuuuuuuuuuuu
+    readersAcknowledged      b+w+++++++++++www+++++vv
+    readersAcknowledged, x   bvvvvvvvvvvvvvvvvvvvvvvv
+    readersAcknowledged, not bxxxxxxxxxxxxxxxxxxxxxxx
+    externalAwaited, false   byyyyyyyyyyyyyyy+yyyyyyy
+    externalAwaited          bz+zzzzzzzzzzz++yzzzzzzz
+    paused                   ++++++++++++++++++++++++
+    paused, over             mmmmmmmmmmmmmmmmmmmmmmmm
+    resumed                  ++++++++++++++++++++++++
+    approved                 b+++++++++++++++++++++vv
+    approved, over           bmmmmmmmmmmmmmmmmmmmmmmm
+    approved, of no key      bvvvvvvvvvvvvvvvvvvvvvvv
+    waveIntended             b+++++++++s+s+++++A+++++
+    waveHeldBack             b++++++++++++++++++B++++
+    gatePassed               bCCCCCCCCCCCCCCCC+CCCCCC
+    gatePassed, another      bCCCCCCCCCCCCCCCCCCCCCCC
+    gateFailed               bCCCCCCCCCCCCCCCC+CCCCCC
+    gateFailed, another      bCCCCCCCCCCCCCCCCCCCCCCC
+    repairIntended           b+++++++++++++++++++++++
+    repairPassed             bDDDDDDDDDDDDDDDDDDD+DDD
+    repairFailed             bDDDDDDDDDDDDDDDDDDD+DDD
+    writtenBack              b+++++++++++++++++++++++
+    writerNamed              b+++++++++++++++++++++++
+    writerUnknown            b+++++++++++++++++++++++
+    traced                   bEEE+EEEEE+++++EEEEEEE+E
+    oldKeyTried              bFFFFFFFFFFFFFFFFFFFFF+F
+    concluded                bEEE+EEEEEnnnn+EEEEEEE+E
+    evidenceKept             bGGGGGGGGGGGGGGGGGGGGGG+
     a NeverSeen
     b Seen
     c NotBeingReplaced
@@ -362,6 +368,9 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     B NewsOfWave
     C GateOpen
     D RepairOpen
+    E ChangeOpen
+    F FateOpen
+    G Unproved
     ");
 }
 

@@ -388,6 +388,10 @@ impl World {
             assert_eq!(self.evidence.insert(name.clone(), Ok(body)), None, "{name} is written twice");
             self.record(Event::EvidenceKept { name, sha256 });
         }
+        // Each time it is read from its end to its beginning, so not at each document.
+        if !self.evidence.len().is_power_of_two() {
+            return;
+        }
         let head = self.journal.evidence().head();
         assert_eq!(evidence::verify(head, None, &self.evidence), vec![], "{self:#?}");
     }

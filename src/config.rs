@@ -28,7 +28,7 @@ use url::Url;
 use rekey_core::intent::Configured;
 use rekey_core::model::{AppId, ConsumerId, ContainerAppId, KeyValueId, SecretId, ServiceId, StaticWebAppId};
 use rekey_core::plan::External;
-use rekey_core::policy::Policy;
+use rekey_core::policy::{ApprovalPolicy, Policy};
 
 pub use crate::azure::cloud::Cloud;
 pub use agent::{
@@ -42,7 +42,7 @@ pub(crate) use load::{config_path, given_file};
 pub use notify::NotifyConfig;
 pub use policy::{PolicySetting, policy_settings};
 pub use storage::{BlobAccess, BlobConfig};
-pub(crate) use values::duration;
+pub(crate) use values::{duration, nearest};
 
 /// Everything that was configured, checked and complete.
 #[derive(Clone, Debug)]
@@ -88,6 +88,7 @@ impl Config {
         let services = self.instances.iter();
         services
             .map(|service| Configured {
+                asks: service.policy.approval == ApprovalPolicy::Required,
                 id: &service.id,
                 consumers: service.apps.iter().map(|app| &app.id).collect(),
             })

@@ -65,6 +65,12 @@ pub struct ServiceOverview {
     pub keys: Option<PerKey<KeyOverview>>,
     pub consumers: Vec<ConsumerOverview>,
     pub next_due: Option<DateTime<Utc>>,
+    /// When the next rotation may begin, by windows, freezes and a pause; none if no window is open in time.
+    #[serde(default)]
+    pub next_begins: Option<DateTime<Utc>>,
+    /// The pause that is on.
+    #[serde(default)]
+    pub paused: Option<PauseOverview>,
     pub windows: Windows,
     /// The last runs, the latest first.
     pub runs: Vec<RunOverview>,
@@ -132,6 +138,15 @@ pub struct ConsumerOverview {
     pub observed: Option<DateTime<Utc>>,
 }
 
+/// That a person has paused the rotations of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseOverview {
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    pub by: String,
+    pub why: String,
+}
+
 /// When working consumers are moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -196,6 +211,8 @@ impl ServiceOverview {
             keys: None,
             consumers: vec![],
             next_due: None,
+            next_begins: None,
+            paused: None,
             windows: Windows::default(),
             runs: vec![],
             timeline: Timeline::default(),
@@ -211,8 +228,16 @@ impl ServiceOverview {
     ) -> Self {
         let keys = journal.keys().map(|keys| PerKey::from_fn(|key_type| key(service, &keys[key_type])));
         let next_due = keys.iter().flat_map(PerKey::iter).filter_map(|(_, key)| key.due).min();
+        let paused = journal.paused(now).map(|pause| PauseOverview {
+            since: pause.at,
+            until: pause.until,
+            by: pause.by.clone(),
+            why: pause.why.clone(),
+        });
         Self {
             next_due,
+            next_begins: plan::next_opening(journal, &service.policy, now).and_then(|opening| opening.begins),
+            paused,
             keys,
             consumers: consumers(service, journal, observed),
             windows: Windows::of(service, now),
@@ -250,6 +275,7 @@ impl ServiceOverview {
     fn timeless(mut self) -> Self {
         (self.at, self.known_until, self.runs) = (None, None, vec![]);
         (self.timeline.to, self.windows.next) = (None, None);
+        self.next_begins = None;
         self.consumers.iter_mut().for_each(|consumer| consumer.observed = None);
         self
     }
@@ -407,7 +433,15 @@ impl Condition {
             | Ending::Stopped
             | Ending::Postponed { .. } => plan::decide(report.seen.as_ref()?, journal, &service.policy, now),
         };
-        Some(Self::of(name, &decided, now))
+        let decided = Self::of(name, &decided, now);
+        // Nothing waits for those who were repaired and are not well: somebody has to know of them all the same.
+        let not_back = plan::not_back(journal).filter(|_| decided.state > State::Blocked);
+        Some(match not_back {
+            Some(not_back) => {
+                Self::new(State::Blocked, "NotBack", not_back.in_words(), Some(words::unblock(name)), now)
+            }
+            None => decided,
+        })
     }
 
     fn of(name: &str, decision: &Decision, now: DateTime<Utc>) -> Self {

@@ -489,6 +489,25 @@ fn durations_have_a_unit_and_an_end() {
     "#);
 }
 
+/// Three waves with 15 days between them take a month, and then the next rotation is due.
+#[test]
+fn pauses_that_leave_a_rotation_no_end_are_refused() {
+    let app = |name: &str, wave: u32| {
+        let site = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Web/sites";
+        format!("{{ id = \"{site}/{name}\", wave = {wave} }}")
+    };
+    let file = |pause: &str| {
+        let id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.SignalRService/signalR/chat";
+        let apps = [app("a", 1), app("b", 2), app("c", 3)].join(", ");
+        format!("pause_between_waves = \"{pause}\"\n[[instance]]\nid = \"{id}\"\napps = [{apps}]\n")
+    };
+    assert!(read(&file("14d"), &[]).is_ok());
+    insta::assert_snapshot!(faults(&file("15d"), &[]), @r#"
+    the configuration has a fault:
+      rekey.toml:1:23: pause_between_waves: 15d between 3 waves, and the grace, are 30d 3h: not shorter than rotate_every (30d), so no rotation would ever end; write a shorter pause, or fewer waves
+    "#);
+}
+
 /// What can be told of windows from the text alone is told when it is read.
 #[test]
 fn windows_that_can_never_do_their_work_are_refused() {
@@ -497,6 +516,7 @@ fn windows_that_can_never_do_their_work_are_refused() {
     let all = [
         head("windows = \"Sat 02:00-05:00 UTC\""),
         head("windows = [\"Sat 02:00 UTC\", 5, \"Sat 02:00-05:00 Berlin\"]"),
+        head("windows = [\"Sat 02:00-05:00 Europe/Berln\"]\nfreezes = [\"2026-12-20 Europe/Lisboa\"]"),
         head("windows = [\"Sat 02:00-02:10 UTC\", \"Sun 02:00-02:14 UTC\"]"),
         head("rotate_every = \"3d\"\nwindows = [\"Sat 02:00-05:00 UTC\"]"),
         head("rotate_every = \"6d\"\nwindows = [\"Sun 02:00-03:00 Europe/Berlin\"]"),
@@ -504,6 +524,7 @@ fn windows_that_can_never_do_their_work_are_refused() {
         head("spread = \"30d\""),
         set("REKEY_WINDOWS", "Sat 02:00-05:00 UTC; Nun 02:00-05:00 UTC"),
         set("REKEY_FREEZES", "tomorrow"),
+        set("REKEY_WINDOWS", "Sat 02:00-05:00 UTC, Sun 02:00-05:00 UTC"),
         set("REKEY_WINDOWS", ";"),
         set("REKEY_FREEZES", " ; ;"),
     ];
@@ -511,9 +532,12 @@ fn windows_that_can_never_do_their_work_are_refused() {
     the configuration has a fault:
       rekey.toml:1:11: windows: this is a string; write a list: windows = [ "Sat,Sun 02:00-05:00 Europe/Berlin" ]
     the configuration has 3 faults:
-      rekey.toml:1:12: windows[0]: its times are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+      rekey.toml:1:12: windows[0]: "Sat 02:00 UTC": its times are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
       rekey.toml:1:29: windows[1]: this is an integer; write "Sat,Sun 02:00-05:00 Europe/Berlin"
-      rekey.toml:1:32: windows[2]: its time zone is not known; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+      rekey.toml:1:32: windows[2]: "Sat 02:00-05:00 Berlin": its time zone is not known; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+    the configuration has 2 faults:
+      rekey.toml:1:12: windows[0]: "Sat 02:00-05:00 Europe/Berln": its time zone is not known (did you mean Europe/Berlin?); write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+      rekey.toml:2:12: freezes[0]: "2026-12-20 Europe/Lisboa": its time zone is not known (did you mean Europe/Lisbon?); write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
     the configuration has a fault:
       rekey.toml:1:11: windows: no window is open for longer than 14m: regenerating a key and moving the apps to it takes minutes, and the timer has to run meanwhile; write a window of 15m or more
     the configuration has a fault:
@@ -521,13 +545,15 @@ fn windows_that_can_never_do_their_work_are_refused() {
     the configuration has a fault:
       rekey.toml:2:11: windows: no window is open for 167h, so that no rotation could keep to rotate_every (6d); write windows on more days, or a longer rotate_every
     the configuration has a fault:
-      rekey.toml:1:12: freezes[0]: it ends before it begins; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
+      rekey.toml:1:12: freezes[0]: "2026-12-20..2026-12-01 UTC": it ends before it begins; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
     the configuration has a fault:
       rekey.toml:1:10: spread: 30d is not shorter than rotate_every (30d); write less than that
     the configuration has a fault:
-      REKEY_WINDOWS: its days are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+      REKEY_WINDOWS: "Nun 02:00-05:00 UTC": its days are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
     the configuration has a fault:
-      REKEY_FREEZES: this is not a freeze; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
+      REKEY_FREEZES: "tomorrow": this is not a freeze; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
+    the configuration has a fault:
+      REKEY_WINDOWS: "Sat 02:00-05:00 UTC, Sun 02:00-05:00 UTC": this is not a window; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin". Several are items of a list in the file, with ; between them in an app setting
     the configuration has a fault:
       REKEY_WINDOWS: nothing stands in this list; write Sat,Sun 02:00-05:00 Europe/Berlin, or none
     the configuration has a fault:

@@ -223,3 +223,36 @@ async fn it_fires_events_and_alerts_at_a_handler() {
     assert_eq!(nobody.status.code(), Some(2));
     assert!(text(&nobody.stderr).contains("start it, or give its port"), "{}", text(&nobody.stderr));
 }
+
+/// Of approvals: one from a time to come, one of long ago, and one of a service that asks for none.
+#[test]
+fn it_says_of_an_approval_what_is_most_probably_not_meant() {
+    let azure = Azure::start(&[]);
+    let said = |time: String, settings: &[(&str, &str)]| {
+        let event = json!({
+            "type": "SignalRRekey.RotationApproved", "time": time,
+            "data": { "instance": INSTANCE, "key": "0123456789abcdef", "by": "ada" },
+        });
+        let (_folder, path) = {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("event.json");
+            std::fs::write(&path, event.to_string()).unwrap();
+            (folder, path)
+        };
+        let mut command = azure.command(&["notice", path.to_str().unwrap(), "--json"]);
+        let done = command.envs(settings.iter().copied()).output().unwrap();
+        let answer: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let warnings = answer["events"][0]["warnings"].as_array().unwrap().clone();
+        warnings.iter().map(|warning| warning.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let required = &[("REKEY_APPROVAL", "required")][..];
+    assert_eq!(said(in_days(0), required), Vec::<String>::new());
+    for (time, settings, words) in [
+        (in_days(2), required, "still to come: it approves nothing"),
+        (in_days(-8), required, "more than a week ago"),
+        (in_days(0), &[], "wait for no approval"),
+    ] {
+        let [warning] = &said(time, settings)[..] else { panic!("{words}") };
+        assert!(warning.contains(words), "{warning}");
+    }
+}

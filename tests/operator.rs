@@ -706,3 +706,28 @@ async fn who_is_cut_off_by_keys_that_are_switched_off_is_named_by_every_command(
         );
     }
 }
+
+/// A freeze that leaves no time for the next rotation is told before that is due, and a plan that only waits says for what.
+#[test]
+fn a_plan_says_that_no_window_comes() {
+    let azure = Azure::with_journals(&["sr-demo"], &[]);
+    let command = |arguments: &[&str]| {
+        let mut command = azure.command(arguments);
+        command.env("REKEY_FREEZES", "2020-01-01..2039-12-31 UTC").env("REKEY_GRACE", "2h");
+        command.output().unwrap()
+    };
+    let first = text(&command(&["plan"]).stdout);
+    assert!(first.contains("what would be done"), "{first}");
+    assert!(first.contains("the next opens at 2040-01-01"), "{first}");
+    let settled = azure.command(&["rotate"]).env("REKEY_GRACE", "1s").output().unwrap();
+    assert!(settled.status.success(), "{}", text(&settled.stderr));
+    for name in ["plan", "status"] {
+        let told = text(&command(&[name]).stdout);
+        assert!(told.contains("no window is open in the 30d after that (rotate_every)"), "{name}: {told}");
+        let answer: Value = serde_json::from_slice(&command(&[name, "--json"]).stdout).unwrap();
+        let service = &answer["instances"][0];
+        assert_eq!(service["nextBegins"], Value::Null, "{service:#}");
+        let warned = service["warnings"].to_string();
+        assert!(warned.contains("2040-01-01") && warned.contains("blocked until then"), "{warned}");
+    }
+}

@@ -17,6 +17,7 @@ use common::log::Log;
 use common::program::{Azure, Handler};
 use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
 use embedded_azure::{Fault, FaultKind, Options};
+use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 use rekey_core::notice;
 use rekey_core::time::delta;
@@ -25,7 +26,7 @@ use signalr_rekey::clock::Clock;
 use signalr_rekey::engine::{Dispatcher, Engine};
 use signalr_rekey::handler::{Content, Invocation, Outcome, Reply, Runner, StatusAsked, Trigger};
 use signalr_rekey::overview::{Rhythm, ServiceOverview, kept};
-use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
+use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored};
 use url::Url;
 
 /// A function app with one process.
@@ -195,6 +196,56 @@ async fn what_is_old_is_not_known_any_more() {
     }
     assert!(condition["message"].as_str().unwrap().contains("then it was: settled"), "{condition:#}");
     assert!(condition["whatToDo"].as_str().unwrap().contains("RotateKeys"), "{condition:#}");
+}
+
+/// What persons have said, and what windows make of the next rotation.
+#[tokio::test]
+async fn a_pause_and_when_the_next_rotation_begins_are_shown() {
+    let mut story = Story::new().await;
+    let today = story.clock.now().date_naive();
+    let freeze = format!("{}..{} UTC", today + chrono::Days::new(20), today + chrono::Days::new(39));
+    story.config.instances[0].policy.freezes = vec![freeze.parse().unwrap()];
+    let app = App::of(story);
+    app.live(8 * HOUR).await;
+    let service = &app.json().await["services"][0];
+    assert_eq!(service["paused"], Value::Null, "{service:#}");
+    let begins = format!("{}T00:00:00Z", today + chrono::Days::new(40));
+    assert_eq!(service["nextBegins"], json!(begins), "{service:#}");
+    let (page, _) = app.page().await;
+    assert!(page.contains("The next rotation begins then at the earliest"), "{page}");
+
+    let (id, until) = (&app.story.config.instances[0].id, app.story.clock.now() + delta(3 * HOUR));
+    let (store, clock) = (app.story.store.clone(), app.story.clock.clone());
+    let mut lease = Lease::acquire(store, clock, id, "a test").await.unwrap();
+    let (by, why) = ("<b>ada</b>".to_owned(), "an audit".to_owned());
+    lease.record(Event::Paused { until, by, why }).unwrap();
+    lease.release().await.unwrap();
+    app.live(10 * MINUTE).await;
+    let service = &app.json().await["services"][0];
+    assert_eq!(service["paused"]["why"], json!("an audit"), "{service:#}");
+    let (page, _) = app.page().await;
+    assert!(page.contains("Rotations are paused by &lt;b&gt;ada&lt;/b&gt; (an audit) since "), "{page}");
+}
+
+/// Those who were repaired and are not well hold nothing back, and are not all well.
+#[tokio::test]
+async fn who_did_not_come_back_after_a_repair_is_shown() {
+    let app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    assert!(is(&app.condition().await, "Ready", "Settled"));
+    let id = &app.story.config.instances[0].id;
+    let (store, clock) = (app.story.store.clone(), app.story.clock.clone());
+    let mut lease = Lease::acquire(store, clock, id, "a test").await.unwrap();
+    let apps = app.story.config.instances[0].consumers().take(1).collect();
+    lease.record(Event::RepairIntended { apps }).unwrap();
+    lease.record(Event::RepairFailed { detail: "chat-web answered 503".into() }).unwrap();
+    lease.release().await.unwrap();
+    app.live(10 * MINUTE).await;
+    let condition = app.condition().await;
+    assert!(is(&condition, "Blocked", "NotBack"), "{condition:?}");
+    let service = &app.json().await["services"][0];
+    let told = service["condition"].to_string();
+    assert!(told.contains("chat-web answered 503") && told.contains("signalr-rekey unblock"), "{told}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::brief::called;
 use crate::report::text::snapshot::{notes, warnings};
-use crate::report::text::{InWords, command as words};
+use crate::report::text::{InWords, command as words, readable, rounded};
 use crate::report::{json, text};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Gate, Held, Journal, KeyRecord, Origin, Watch, Wave};
@@ -78,13 +78,16 @@ pub(super) fn tell<More: Default + Serialize>(
 }
 
 /// The warnings and notes of a look, but for what was told as trouble already, a line of the command, and the watches.
-pub(super) fn tell_rest(preview: &Preview, between: Option<String>) {
+pub(super) fn tell_rest(instance: &ServiceConfig, preview: &Preview, between: Option<String>) {
+    let Preview { snapshot, journal, decision, .. } = preview;
     let trouble = preview.trouble();
     let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
-    for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
+    let ahead = Ahead::of(instance, snapshot, journal, decision);
+    let warnings = warnings(snapshot).into_iter().filter(|warning| !told(warning)).chain(ahead.warning);
+    for warning in warnings {
         terminal::tell(&format!("  warning: {warning}"));
     }
-    for note in notes(&preview.snapshot) {
+    for note in notes(snapshot).into_iter().chain(ahead.note) {
         terminal::tell(&format!("  note: {note}"));
     }
     if let Some(line) = between {
@@ -92,6 +95,36 @@ pub(super) fn tell_rest(preview: &Preview, between: Option<String>) {
     }
     for watch in watches(&preview.journal, preview.snapshot.at) {
         terminal::tell(&format!("  {}", watch.text));
+    }
+}
+
+/// What windows, freezes and a pause make of the next rotation.
+#[derive(Default)]
+struct Ahead {
+    /// When it may begin; of a service that has nothing to do before it is due.
+    begins: Option<DateTime<Utc>>,
+    warning: Option<String>,
+    note: Option<String>,
+}
+
+impl Ahead {
+    fn of(instance: &ServiceConfig, snapshot: &Snapshot, journal: &Journal, decision: &Decision) -> Self {
+        let (policy, now) = (&instance.policy, snapshot.at);
+        let Decision::Settled { next: Some(_) } = decision else {
+            let urgent = plan::urgent(snapshot, journal, policy, now);
+            return Self { note: urgent.map(|urgent| urgent.in_words()), ..Self::default() };
+        };
+        let Some(opening) = plan::next_opening(journal, policy, now) else { return Self::default() };
+        let later = opening.begins.filter(|begins| *begins > opening.due);
+        let never = opening.begins.is_none();
+        Self {
+            begins: opening.begins,
+            note: later.map(|begins| words::next_begins(readable(begins))),
+            warning: never.then(|| {
+                let next = text::run::opens_at(opening.opens);
+                words::next_never_begins(readable(opening.due), rounded(policy.rotate_every), next)
+            }),
+        }
     }
 }
 
@@ -111,6 +144,8 @@ pub(super) struct Service<More> {
     pub(super) watches: Vec<WatchFields>,
     #[serde(flatten)]
     pub(super) next: Next,
+    /// When the next rotation may begin, where there is nothing to do before it is due.
+    pub(super) next_begins: Option<DateTime<Utc>>,
     /// Who is waited for that only others can change, or whose readers nobody sees.
     pub(super) waiting_for: Vec<AwaitedFields>,
     pub(super) wave: Option<WaveFields>,
@@ -147,12 +182,14 @@ impl<More> Service<More> {
         decision: &Decision,
         more: More,
     ) -> Self {
+        let ahead = Ahead::of(instance, snapshot, journal, decision);
         Self {
             trouble,
             keys: Some(keys(snapshot, journal)),
             consumers: consumers(snapshot),
-            warnings: warnings(snapshot),
-            notes: notes(snapshot),
+            warnings: warnings(snapshot).into_iter().chain(ahead.warning).collect(),
+            notes: notes(snapshot).into_iter().chain(ahead.note).collect(),
+            next_begins: ahead.begins,
             watches: watches(journal, snapshot.at),
             next: Next::of(decision),
             waiting_for: waiting_for(decision),
@@ -175,6 +212,7 @@ impl<More> Service<More> {
             notes: vec![],
             watches: vec![],
             next: Next::default(),
+            next_begins: None,
             waiting_for: vec![],
             wave: None,
             more,
@@ -594,7 +632,9 @@ struct EndFields {
 
 impl Planned {
     pub(super) fn of(forecast: &Forecast) -> Self {
-        let end = EndFields { at: forecast.over, next: Next::of(&forecast.end) };
+        let endless = || Next { text: Some(words::FORECAST_ENDLESS.to_owned()), ..Next::default() };
+        let next = forecast.end.as_ref().map_or_else(endless, Next::of);
+        let end = EndFields { at: forecast.over, next };
         Self { steps: forecast.steps.iter().map(step).collect(), end: Some(end) }
     }
 }

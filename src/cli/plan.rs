@@ -45,11 +45,11 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         terminal::tell(&format!("{name}: {trouble}"));
     }
     terminal::tell(&format!("{name}: {decision}"));
-    tell_rest(preview, why(instance, preview));
+    tell_rest(instance, preview, why(instance, preview));
     // As of when it was decided, or the first step would be another than that.
     let now = preview.at;
     let forecast = foresee(instance, preview, false, now);
-    if !forecast.is_idle() {
+    if !forecast.says_no_more() {
         terminal::say(text::ROTATE_FORECAST);
         lines(&forecast, now).iter().for_each(|line| terminal::tell_as_of(&format!("    {line}"), now));
     }
@@ -69,17 +69,23 @@ pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
         format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision.in_words())
     };
     let mut lines: Vec<String> = forecast.steps.iter().map(step).collect();
-    lines.push(format!("{}: {}", readable(forecast.over), forecast.end.in_words()));
+    lines.push(format!("{}: {}", readable(forecast.over), end(forecast)));
     lines.push(summary(forecast, now));
     lines
+}
+
+/// How it would stand then.
+pub(super) fn end(forecast: &Forecast) -> String {
+    forecast.end.as_ref().map_or_else(|| text::FORECAST_ENDLESS.to_owned(), InWords::in_words)
 }
 
 /// How long it would take, and whom it would restart how often.
 fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
     let length = spoken(forecast.over - now);
     let end = match &forecast.end {
-        Decision::Blocked(_) => text::rotate_no_further_than(length),
-        Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => {
+        None => text::rotate_foreseen_for(length),
+        Some(Decision::Blocked(_)) => text::rotate_no_further_than(length),
+        Some(Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. }) => {
             text::rotate_takes_about(length)
         }
     };

@@ -9,15 +9,15 @@ use serde::Serialize;
 
 use super::instances::{self, Seen};
 use super::machine::Service;
-use super::plan::{foresee, lines, why};
+use super::plan::{end, foresee, lines, why};
 use super::{load, standing};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
 use crate::engine::{Engine, Narrator, Order, Preview};
+use crate::report::text::command as text;
 use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
 use crate::report::text::snapshot::cut_off_by_keys;
-use crate::report::text::{InWords, command as text};
 use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::peek;
 use crate::terminal::{self, Answer, Exit, Progress, beside, stop_at_signal};
@@ -136,7 +136,7 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
         let forecast = foresee(instance, preview, asked, now);
         let name = instance.id.name();
         if forecast.is_idle() {
-            return vec![text::rotate_nothing_to_do(name, forecast.end.in_words())];
+            return vec![text::rotate_nothing_to_do(name, end(&forecast))];
         }
         // Who says --now knows why.
         let why = why(instance, preview);

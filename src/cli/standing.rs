@@ -9,7 +9,7 @@ use crate::report::RunReport;
 use crate::report::text::{InWords, command as words, readable, snapshot as text};
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{KeyType, PerKey};
-use rekey_core::plan::{ConsumerRef, Decision, Holding, Snapshot, forecast};
+use rekey_core::plan::{BlockedBy, ConsumerRef, Decision, Holding, Snapshot, forecast};
 
 /// Which key was made when, who holds which, and what waits: by the journal as it is now, and by what the run saw last.
 pub(super) fn lines(
@@ -71,7 +71,8 @@ pub(super) fn next(instance: &ServiceConfig, snapshot: &Snapshot, journal: &Jour
 
 fn next_at(instance: &ServiceConfig, snapshot: &Snapshot, journal: &Journal, now: DateTime<Utc>) -> Decision {
     let forecast = forecast(snapshot, journal, &instance.policy, now, false);
-    forecast.steps.into_iter().next().map_or(forecast.end, |first| first.decision)
+    let first = forecast.steps.into_iter().next().map(|first| first.decision);
+    first.or(forecast.end).unwrap_or(Decision::Blocked(BlockedBy::JournalDisagrees))
 }
 
 /// Who goes on with it.

@@ -152,7 +152,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         _ if is_told => text::STATUS_RESOLVE,
         _ => &next,
     };
-    tell_rest(preview, Some(format!("  next: {next}")));
+    tell_rest(instance, preview, Some(format!("  next: {next}")));
     for (entry, told) in history(&preview.journal) {
         terminal::tell(&format!("  {} {told}", readable(entry.at)));
     }

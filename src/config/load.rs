@@ -16,6 +16,7 @@ use crate::azure::http::is_loopback;
 
 use crate::report::cause;
 use crate::report::text::command as words;
+use rekey_core::model::ConsumerId;
 
 /// `functionTimeout` of our host.json: the longest that the Consumption plan allows. When it passes, the host kills
 /// the process with everything in it (docs: host.json reference).
@@ -175,7 +176,13 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
             let others =
                 [vault_secrets.len(), app_configuration.len(), container_apps.len(), static_web_apps.len()];
             let consumers = apps.len() + others.iter().sum::<usize>();
-            let policy = PolicyLayer::resolve(layers, id.as_ref(), least_grace, consumers, report);
+            let numbers = waves.count(
+                apps.iter()
+                    .map(|app| ConsumerId::from(&app.id))
+                    .chain(container_apps.iter().cloned().map(ConsumerId::ContainerApp))
+                    .chain(static_web_apps.iter().cloned().map(ConsumerId::StaticWebApp)),
+            );
+            let policy = PolicyLayer::resolve(layers, id.as_ref(), least_grace, (consumers, numbers), report);
             let policy = waves.policy(policy);
             let id = id?;
             Some(ServiceConfig {

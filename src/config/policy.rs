@@ -9,8 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::environment::Reader;
 use super::fault::{Origin, Report, Sourced};
-use super::values::{AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, YesNo, spoken};
-use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window};
+use super::values::{
+    AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, YesNo, nearest, quoted, spoken,
+};
+use crate::report::text::rounded;
+use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window, zones};
 use rekey_core::model::{KeyType, ServiceId};
 use rekey_core::plan;
 use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
@@ -113,18 +116,18 @@ policy_settings! {
 /// When working apps may be moved.
 const WINDOWS: Several<Window> = Several {
     example: "Sat,Sun 02:00-05:00 Europe/Berlin",
-    read: |text| text.parse().map_err(no_window),
+    read: |text| text.parse().map_err(|fault| no_window(text, fault)),
     write: ToString::to_string,
 };
 
 /// When they may not.
 const FREEZES: Several<Freeze> = Several {
     example: "2026-12-20..2027-01-06 Europe/Berlin",
-    read: |text| text.parse().map_err(no_freeze),
+    read: |text| text.parse().map_err(|fault| no_freeze(text, fault)),
     write: ToString::to_string,
 };
 
-fn no_window(fault: CalendarFault) -> String {
+fn no_window(text: &str, fault: CalendarFault) -> String {
     let what = match fault {
         CalendarFault::Shape => "this is not a window",
         CalendarFault::Days => "its days are not understood",
@@ -132,17 +135,46 @@ fn no_window(fault: CalendarFault) -> String {
         CalendarFault::Zone => "its time zone is not known",
         CalendarFault::Ends => "it ends when it begins",
     };
-    format!("{what}; write days, a time and a time zone, as in \"{}\"", WINDOWS.example)
+    let meant = meant_zone(text, fault);
+    format!(
+        "{}: {what}{meant}; write days, a time and a time zone, as in \"{}\"{}",
+        quoted(text),
+        WINDOWS.example,
+        several(text, fault)
+    )
 }
 
-fn no_freeze(fault: CalendarFault) -> String {
+fn no_freeze(text: &str, fault: CalendarFault) -> String {
     let what = match fault {
         CalendarFault::Shape | CalendarFault::Times => "this is not a freeze",
         CalendarFault::Days => "its days are not understood",
         CalendarFault::Zone => "its time zone is not known",
         CalendarFault::Ends => "it ends before it begins",
     };
-    format!("{what}; write the first and the last day and a time zone, as in \"{}\"", FREEZES.example)
+    let meant = meant_zone(text, fault);
+    format!(
+        "{}: {what}{meant}; write the first and the last day and a time zone, as in \"{}\"{}",
+        quoted(text),
+        FREEZES.example,
+        several(text, fault)
+    )
+}
+
+/// The zone whose name is nearest to one that there is not.
+fn meant_zone(text: &str, fault: CalendarFault) -> String {
+    let meant = text.split_whitespace().last().filter(|_| fault == CalendarFault::Zone);
+    let meant = meant.and_then(|name| nearest(name, &zones()));
+    meant.map_or(String::new(), |zone| format!(" (did you mean {zone}?)"))
+}
+
+/// How several of them are told apart, to who wrote more than one.
+fn several(text: &str, fault: CalendarFault) -> &'static str {
+    let looks_so = fault == CalendarFault::Shape && text.split_whitespace().count() > 3;
+    if looks_so {
+        ". Several are items of a list in the file, with ; between them in an app setting"
+    } else {
+        ""
+    }
 }
 
 /// What `verify` may be.
@@ -167,12 +199,13 @@ const FIRST_ROTATION: [(&str, FirstRotation); 2] =
 
 impl PolicyLayer {
     /// The policy of a service, by the layers from the one that wins to the one that yields; what does not fit together is
-    /// reported. No grace may be shorter than `least_grace`, and no window than moving so many `consumers` takes.
+    /// reported. No grace may be shorter than `least_grace`, no window than moving so many `consumers` takes, and no time between
+    /// two rotations than the pauses between so many `waves`.
     pub(super) fn resolve(
         layers: [&Self; 3],
         id: Option<&ServiceId>,
         least_grace: Duration,
-        consumers: usize,
+        (consumers, waves): (usize, usize),
         report: &mut Report<'_>,
     ) -> Policy {
         let resolved = Resolved::of(layers);
@@ -183,6 +216,7 @@ impl PolicyLayer {
         check_full_checks(&resolved.full_check_every, report);
         check_windows(&resolved, consumers, report);
         check_spread(&resolved, report);
+        check_pauses(&resolved, waves, report);
         let share = id.map(|id| share(&id.to_string(), resolved.spread.value)).unwrap_or_default();
         resolved.policy(share)
     }
@@ -222,6 +256,21 @@ fn check_windows(resolved: &Resolved, consumers: usize, report: &mut Report<'_>)
                  on more days, or a longer rotate_every"
             ),
         );
+    }
+}
+
+/// A rotation whose waves take longer than it takes for the next to be due would never end.
+fn check_pauses(resolved: &Resolved, waves: usize, report: &mut Report<'_>) {
+    let (pause, every) = (&resolved.pause_between_waves, resolved.rotate_every.value);
+    let pauses = u32::try_from(waves.saturating_sub(1)).unwrap_or(u32::MAX);
+    let takes = pause.value.saturating_mul(pauses).saturating_add(resolved.grace.value);
+    if pauses > 0 && !pause.value.is_zero() && takes >= every {
+        let ([long, every], takes) = ([pause.value, every].map(spoken), rounded(takes));
+        let sentence = format!(
+            "{long} between {waves} waves, and the grace, are {takes}: not shorter than rotate_every ({every}), so no rotation \
+             would ever end; write a shorter pause, or fewer waves"
+        );
+        report.origin(&pause.origin, sentence);
     }
 }
 

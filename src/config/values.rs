@@ -412,7 +412,7 @@ fn no_unit(number: &str, zero: &str, example: &str) -> String {
     format!("a number alone has no unit: put s, m, h or d behind it, as in {good}")
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
@@ -476,7 +476,7 @@ pub(super) fn health_url(text: &str) -> Result<Url, String> {
 }
 
 /// The known name that was most likely meant.
-pub(super) fn nearest<'name>(name: &str, known: &[&'name str]) -> Option<&'name str> {
+pub(crate) fn nearest<'name>(name: &str, known: &[&'name str]) -> Option<&'name str> {
     // Below this, Jaro-Winkler's suggestions have little in common with what was written.
     const ALIKE: f64 = 0.8;
     let lower = name.to_lowercase();

@@ -9,6 +9,7 @@ use super::fault::Report;
 use super::places::what_it_is_not;
 use super::values::{Fields, health_url};
 use rekey_core::model::ConsumerId;
+use rekey_core::plan::WaveOrder;
 use rekey_core::policy::Policy;
 
 /// What an entry may say of it. What is only read by others has no health of its own.
@@ -74,6 +75,12 @@ impl Waves {
                  each of them, or with one alone",
             );
         }
+    }
+
+    /// In how many waves these are, as far as the text alone shows it: who reads what, only Azure does.
+    pub(super) fn count(&self, consumers: impl Iterator<Item = ConsumerId>) -> usize {
+        let policy = Policy { waves: self.numbers.clone(), ..Policy::default() };
+        WaveOrder::configured(consumers, &policy).numbers().len()
     }
 
     /// The policy with them.

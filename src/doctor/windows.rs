@@ -5,9 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::collect::InstanceFacts;
 use super::finding::{Check, Finding, count};
 use super::fixes;
+use crate::report::text::run::opens_at;
 use crate::report::text::{command as text, readable, rounded};
-use rekey_core::plan;
-use rekey_core::time::delta;
+use rekey_core::plan::{self, Opening, WaveOrder};
 
 /// How long after a window opened the timer may come: it runs every five minutes.
 const TIMER: TimeDelta = TimeDelta::minutes(5);
@@ -29,36 +29,42 @@ fn calendar(instance: &InstanceFacts<'_>, now: DateTime<Utc>) -> Option<Finding>
     if policy.windows.is_empty() && policy.freezes.is_empty() {
         return None;
     }
-    let calendar = policy.calendar();
     let due =
         instance.journal.as_ref().ok().and_then(|journal| plan::due_next(journal, policy)).unwrap_or(now);
-    let opens = calendar.opens(due.max(now));
-    // As the rotation itself is judged.
-    let since = if calendar.opens(due) == opens { due } else { now };
+    let opening = Opening::of(due, now, policy);
     let told = format!("the next rotation is due at {}", readable(due));
-    let Some(begins) = opens.filter(|opens| *opens <= since + delta(policy.rotate_every)) else {
-        let next =
-            opens.map_or("none opens ever".to_owned(), |at| format!("the next opens at {}", readable(at)));
-        let every = rounded(policy.rotate_every);
+    let Some(begins) = opening.begins else {
+        let (next, every) = (opens_at(opening.opens), rounded(policy.rotate_every));
         let what = format!("{told}, and no window is open in the {every} after that (rotate_every): {next}");
         let why = "the rotation is blocked until then; apps are repaired all the same";
         let fix = fixes::in_file(id, "write a window, or end a freeze, in");
         return Some(Finding::error(Check::Windows, id, what, why).fixed_by(fix));
     };
-    let consumers = instance.config.consumers().count();
-    let takes = plan::takes(consumers);
-    let lasts = calendar.closes(begins).map(|closes| closes - begins);
+    let order = match &instance.as_checked {
+        Some(Ok(seen)) => WaveOrder::of(seen, policy),
+        _ => WaveOrder::configured(instance.config.consumers(), policy),
+    };
+    let (apps, waves) = (order.sizes().iter().sum(), order.numbers().len());
+    let takes = plan::takes_in_waves(&order, policy);
+    let lasts = policy.calendar().closes(begins).map(|closes| closes - begins);
     let long = |length: TimeDelta| rounded(length.to_std().unwrap_or_default());
     let open = lasts.map_or(String::new(), |lasts| format!(" for {}", long(lasts)));
+    let in_waves = match waves {
+        0 | 1 => String::new(),
+        waves if policy.pause_between_waves.is_zero() => format!(" in {waves} waves"),
+        waves => format!(" in {waves} waves, with {} between them,", rounded(policy.pause_between_waves)),
+    };
     let what = format!(
-        "{told}, and can be done from {} on{open}; regenerating a key and giving it to {} takes about {}",
+        "{told}, and can be done from {} on{open}; regenerating a key and giving it to {}{in_waves} takes about {}",
         readable(begins),
-        count(consumers, "app"),
+        count(apps, "app"),
         long(takes)
     );
     if lasts.is_some_and(|lasts| lasts < takes + TIMER) {
-        let why = "it goes on in the next window: until then some apps hold the old key and some the new one, and both are valid";
-        return Some(Finding::warning(Check::Windows, id, what, why));
+        let why = "with the five minutes that may pass before the timer runs, it does not fit into the window and goes on in the next \
+             one: until then some apps hold the old key and some the new one, and both are valid";
+        let fix = fixes::in_file(id, "write a longer window, or a shorter pause_between_waves, in");
+        return Some(Finding::warning(Check::Windows, id, what, why).fixed_by(fix));
     }
     Some(Finding::ok(Check::Windows, id, what))
 }

@@ -371,6 +371,13 @@ impl Run<'_> {
         assessment: Assessment,
     ) -> Result<Option<Next>, RunError> {
         let (acts, now) = (self.is_to_act(&assessment), self.now());
+        if let Decision::Do(Step::Repoint { repair: false, .. } | Step::Regenerate(_)) = &assessment.decision
+        {
+            let (seen, journal) = (&assessment.snapshot, &assessment.journal);
+            if let Some(urgent) = plan::urgent(seen, journal, &self.service.policy, now) {
+                self.emit_once(RunEvent::Hurries(urgent));
+            }
+        }
         if !check.is_echoed() {
             by_a_right_clock(lease.apart(), &assessment.decision)?;
         }

@@ -143,6 +143,7 @@ impl RunLog {
             | RunEvent::NotWritten { .. }
             | RunEvent::OperationLost(_)
             | RunEvent::StoodIn(_)
+            | RunEvent::Hurries(_)
             | RunEvent::NotWellYet { .. }
             | RunEvent::TimerSilent { .. } => {}
         }

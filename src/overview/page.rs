@@ -162,6 +162,9 @@ fn in_full(number: usize, service: &ServiceOverview, opened: bool) -> Markup {
             p { (condition.message) }
             @if let Some(what) = &condition.what_to_do { p.do { strong { "What to do: " } (what) } }
             @if let Some(keys) = &service.keys { (of_keys(keys)) }
+            @if let Some(pause) = &service.paused {
+                p { (words::paused(&pause.by, &pause.why)) (time(pause.since)) ", until " (time(pause.until)) }
+            }
             (of_windows(service))
             @if !service.consumers.is_empty() { (of_consumers(&service.consumers)) }
             @if service.timeline.from.is_some() {
@@ -204,6 +207,11 @@ fn of_windows(service: &ServiceOverview) -> Markup {
                 @for window in &windows.windows { li { "Window: " (window) } }
                 @for freeze in &windows.freezes { li { "Freeze: " (freeze) } }
                 @if let Some(next) = windows.next { li { (words::NEXT_WINDOW) (time(next)) } }
+                @match (service.next_due, service.next_begins) {
+                    (Some(due), Some(begins)) if due < begins => { li { (words::NEXT_BEGINS) (time(begins)) } }
+                    (Some(_), None) => { li { (words::NEXT_NEVER_BEGINS) } }
+                    _ => {}
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::azure::consumers::Place;
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Fate, Watch};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, ServiceId};
-use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Forecast, Heeded, Snapshot, Unknown};
+use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Forecast, Heeded, Snapshot, Unknown, Urgent};
 
 /// Something that happens in a run over one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum RunEvent {
     Unseen(Unknown),
     /// There is nothing to do before a time.
     Waiting(Decision),
+    /// A rotation does not wait for the pause, the approval or the window that would hold back any other.
+    Hurries(Urgent),
     /// The rotation that is asked for is not needed.
     Covered(Covered),
     /// The rotation that is asked for comes too soon after the last.
@@ -171,6 +173,7 @@ impl RunEvent {
             | Self::NotProved { .. }
             | Self::OperationLost(_)
             | Self::StoodIn(_)
+            | Self::Hurries(_)
             | Self::NotWellYet { .. }
             | Self::TimerSilent { .. } => true,
             Self::Postponed { .. }

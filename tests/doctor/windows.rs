@@ -1,5 +1,7 @@
 //! Windows, freezes and pauses.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use rekey_core::journal::Event;
 use signalr_rekey::clock::Clock;
@@ -40,6 +42,23 @@ async fn the_next_window_and_whether_the_rotation_fits_are_told() {
     let report = examine(&story).await;
     let short = only(&report, Check::Windows, Severity::Warning, &instance());
     assert!(short.why.as_deref().unwrap().contains("both are valid"), "{short:#?}");
+}
+
+/// What its waves and the pauses between them take counts.
+#[tokio::test]
+async fn whether_a_rotation_in_waves_fits_is_told() {
+    let mut story = Story::new().await;
+    story.tick().await;
+    let from = story.clock.now() + TimeDelta::hours(5);
+    window(&mut story, from, TimeDelta::hours(3));
+    assert_eq!(told(&examine(&story).await).severity, Severity::Ok);
+    let policy = &mut story.config.instances[0].policy;
+    (policy.pause_between_waves, policy.waves) = (4 * HOUR, BTreeMap::new());
+    let report = examine(&story).await;
+    let short = told(&report);
+    assert_eq!(short.severity, Severity::Warning, "{short:#?}");
+    assert!(short.what.contains("3 apps in 2 waves, with 4h between them, takes about 4h"), "{short:#?}");
+    assert!(short.fix.as_ref().is_some_and(|fix| fix.contains("pause_between_waves")), "{short:#?}");
 }
 
 #[tokio::test]

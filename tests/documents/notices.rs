@@ -103,6 +103,7 @@ fn every_type_of_message_is_in_the_table() {
         Kind::Rotated,
         Kind::DriftFound,
         Kind::Unhealthy,
+        Kind::OldKeyAccepted,
         Kind::WriterNamed,
         Kind::Failed,
         Kind::Blocked,

@@ -255,7 +255,10 @@ fn blocks() -> Vec<BlockedBy> {
         unhealthy(AfterGate::RollBack),
         unhealthy(AfterGate::Stop),
         BlockedBy::UnhealthyBefore { wave: 1, detail: "it said so".into() },
-        BlockedBy::WavesDiffer(vec![WavesDiffer(vec![(app(), 1), (external("manual:gateway"), 2)])]),
+        BlockedBy::WavesDiffer(vec![WavesDiffer {
+            waves: vec![(app(), 1), (external("manual:gateway"), 2)],
+            by: vec![],
+        }]),
         BlockedBy::NeverOpens { opens: None },
         BlockedBy::NeverOpens { opens: Some(now()) },
         BlockedBy::NotApproved(due()),

@@ -82,7 +82,7 @@ async fn holds(story: &Story, now: bool) -> Forecast {
         assert!(off < tolerance(), "{name} {key_type}: foreseen at {expected}, done at {found}");
     }
     assert_eq!(
-        matches!(forecast.end, Decision::Settled { .. }),
+        matches!(forecast.end, Some(Decision::Settled { .. })),
         settled(&reports),
         "{:?}, {reports:#?}",
         forecast.end
@@ -180,7 +180,7 @@ async fn what_stays_out_of_sight_ends_the_forecast_as_blocked() {
         delay_ms: 0,
     });
     let forecast = holds(&story, false).await;
-    assert!(matches!(forecast.end, Decision::Blocked(_)), "{forecast:#?}");
+    assert!(matches!(forecast.end, Some(Decision::Blocked(_))), "{forecast:#?}");
     assert_eq!(foreseen(&forecast).len(), 1, "the others are repaired");
 }
 

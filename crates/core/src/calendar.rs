@@ -194,6 +194,11 @@ pub fn instant(text: &str) -> Option<DateTime<Utc>> {
     Zone::named(zone).filter(|_| near)?.instants(shown).last().copied()
 }
 
+/// The names of all time zones, for who wrote one that there is not.
+pub fn zones() -> Vec<&'static str> {
+    Zone::names().collect()
+}
+
 /// What is wrong with the text of a window or a freeze.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CalendarFault {

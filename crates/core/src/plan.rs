@@ -19,11 +19,14 @@ mod writers;
 
 pub use announced::{Announced, Deadline};
 pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
-pub use forecast::{Forecast, Foreseen, forecast, takes};
-pub use held::{Approving, Asks, Heeded, approves, asks, due_next, heeded_by_record, late_approval};
+pub use forecast::{Forecast, Foreseen, forecast, takes, takes_in_waves};
+pub use held::{
+    APPROVED_FOR, Approving, Asks, Heeded, Opening, Urgent, approves, asks, due_next, heeded_by_record,
+    late_approval, next_opening, urgent,
+};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
-pub use safety::{Standing, is_doubtful, is_overdue, standing};
+pub use safety::{Standing, is_doubtful, is_overdue, not_back, standing};
 pub use snapshot::{
     Consumer, ConsumerRef, CutOff, Execution, External, Holding, ReferenceFault, SettingFault, Snapshot,
     Unknown, Whereabouts,

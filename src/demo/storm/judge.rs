@@ -31,7 +31,9 @@ pub struct Moves {
 pub(super) struct Judge {
     calendars: BTreeMap<String, Calendar>,
     pauses: BTreeMap<String, Pause>,
-    approved: Vec<(String, Fingerprint)>,
+    approved: Vec<Approved>,
+    /// The keys of each service that consumers hold or held, in the order in which they were first seen with them.
+    in_use: BTreeMap<String, Vec<Fingerprint>>,
     /// When a person last let a service go on.
     unblocked: BTreeMap<String, DateTime<Utc>>,
     /// How each place of a service was moved last, unless it was given another key since.
@@ -39,6 +41,17 @@ pub(super) struct Judge {
     /// What each app answered last.
     answers: BTreeMap<String, Answer>,
     pub(super) counts: Moves,
+}
+
+/// The rotation that a person approved.
+#[derive(Clone, Debug)]
+struct Approved {
+    service: String,
+    /// The key that it replaces.
+    key: Fingerprint,
+    /// What else consumers held then, or had held. Of two keys in use that are due the newer is replaced, and who holds the older
+    /// is moved to that first: he who approves it is told of both.
+    older: Vec<Fingerprint>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,9 +82,13 @@ pub(super) struct Evidence {
 const AFTERMATH: TimeDelta = TimeDelta::seconds(120);
 
 impl Judge {
-    pub(super) fn new(services: impl Iterator<Item = String>, start: DateTime<Utc>) -> Self {
+    /// It begins with services and the keys that they have then.
+    pub(super) fn new(services: impl Iterator<Item = (String, Vec<Key>)>, start: DateTime<Utc>) -> Self {
+        let first = |keys: Vec<Key>| keys.iter().map(fingerprint).collect();
+        let in_use: BTreeMap<_, _> = services.map(|(name, keys)| (name, first(keys))).collect();
         Self {
-            calendars: services.map(|name| (name.clone(), Calendar::of(&name, start))).collect(),
+            calendars: in_use.keys().map(|name| (name.clone(), Calendar::of(name, start))).collect(),
+            in_use,
             pauses: BTreeMap::new(),
             approved: Vec::new(),
             unblocked: BTreeMap::new(),
@@ -93,7 +110,13 @@ impl Judge {
 
     /// A person approves the rotation that replaces a key.
     pub(super) fn approved(&mut self, service: &str, key: &Fingerprint) {
-        self.approved.push((service.to_owned(), key.clone()));
+        let known = self.in_use.get(service).map(Vec::as_slice).unwrap_or_default();
+        let place = known.iter().position(|known| known == key);
+        // Which of the two that were there at first is the older nobody knows.
+        let is_older = |at: usize| place.is_some_and(|place| at < place || at < 2);
+        let older = known.iter().enumerate().filter(|(at, known)| *known != key && is_older(*at));
+        let older = older.map(|(_, known)| known.clone()).collect();
+        self.approved.push(Approved { service: service.to_owned(), key: key.clone(), older });
     }
 
     /// A person has looked, and lets a service go on.
@@ -124,6 +147,12 @@ impl Judge {
         let Handover { at, place, service, asked, left, given } = handover;
         let id = (service.clone(), place.clone());
         let last = self.moves.remove(&id);
+        let in_use = self.in_use.entry(service.clone()).or_default();
+        for new in given.iter().map(|(key, _)| fingerprint(key)) {
+            if !in_use.contains(&new) {
+                in_use.push(new);
+            }
+        }
         if !asked {
             return vec![];
         }
@@ -173,10 +202,11 @@ impl Judge {
         if self.pauses.get(service).is_some_and(|pause| pause.from <= began && at < pause.until) {
             wrong.push("its rotations are paused".to_owned());
         }
-        // Of two keys in use that are due the newer is replaced, and who holds the older is moved to that first.
-        let [replaced, kept] = [from, to].map(|key| rekey_core::model::Key::new(key.expose()).fingerprint());
-        let approves =
-            |(of, key): &(String, Fingerprint)| of == service && (*key == replaced || *key == kept);
+        let [replaced, given] = [from, to].map(fingerprint);
+        let approves = |one: &Approved| {
+            let is_older = one.key == given && one.older.contains(&replaced);
+            one.service == *service && (one.key == replaced || is_older)
+        };
         if service == NORTH && !self.approved.iter().any(approves) {
             wrong.push(format!("nobody has approved that {replaced} is replaced"));
         }
@@ -202,6 +232,10 @@ impl Judge {
     }
 }
 
+fn fingerprint(key: &Key) -> Fingerprint {
+    rekey_core::model::Key::new(key.expose()).fingerprint()
+}
+
 #[cfg(test)]
 mod tests {
     use embedded_azure::KeyType::{Primary, Secondary};
@@ -215,7 +249,8 @@ mod tests {
     }
 
     fn fresh() -> Judge {
-        Judge::new([EAST, NORTH, WEST].into_iter().map(str::to_owned), saturday())
+        let keys = || vec![key("old"), key("older")];
+        Judge::new([EAST, NORTH, WEST].into_iter().map(|name| (name.to_owned(), keys())), saturday())
     }
 
     fn key(name: &str) -> Key {
@@ -300,17 +335,27 @@ mod tests {
     #[test]
     fn nobody_is_moved_before_its_own_approval() {
         let mut judge = fresh();
-        let fingerprint = |name: &str| rekey_core::model::Key::new(name).fingerprint();
+        let fingerprint = |name: &str| fingerprint(&key(name));
         judge.approved(NORTH, &fingerprint("another"));
         judge.approved(EAST, &fingerprint("old"));
+        // One that was given before anybody held the key approves nothing that leads to it.
+        judge.approved(NORTH, &fingerprint("new"));
         let said = hear(&mut judge, vec![moved(NORTH, "web-sr-north", after(0))], vec![]);
         assert!(said.len() == 1 && said[0].contains("nobody has approved"), "{said:?}");
-        for approved in ["old", "new"] {
-            let mut judge = judge.clone();
-            judge.approved(NORTH, &fingerprint(approved));
-            let said = hear(&mut judge, vec![moved(NORTH, "by-store", after(1))], vec![]);
-            assert_eq!(said, Vec::<String>::new(), "the {approved} one");
-        }
+        let mut of_the_newer = judge.clone();
+        judge.approved(NORTH, &fingerprint("old"));
+        let said = hear(&mut judge, vec![moved(NORTH, "by-store", after(1))], vec![]);
+        assert_eq!(said, Vec::<String>::new());
+
+        // Both are in use, and the newer is approved: who holds the older is moved to that first, and nobody the other way.
+        of_the_newer.approved(NORTH, &fingerprint("new"));
+        let forth = moved(NORTH, "by-store", after(1));
+        assert_eq!(hear(&mut of_the_newer, vec![forth.clone()], vec![]), Vec::<String>::new());
+        let mut of_the_older = fresh();
+        hear(&mut of_the_older, vec![Handover { asked: false, ..forth.clone() }], vec![]);
+        of_the_older.approved(NORTH, &fingerprint("old"));
+        let said = hear(&mut of_the_older, vec![reversed(&forth, after(2))], vec![]);
+        assert!(said.len() == 1 && said[0].contains("nobody has approved"), "{said:?}");
     }
 
     #[test]

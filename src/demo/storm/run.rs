@@ -139,13 +139,18 @@ impl Storm {
         let azure = Arc::new(azure);
         let health = Health::start(Arc::clone(&azure), Arc::clone(&clock), options.seed).await?;
         let config = Arc::new(config);
-        let services = config.instances.iter().map(|known| known.id.name().to_owned());
+        let services = config.instances.iter().map(|known| {
+            let name = known.id.name();
+            let keys = azure.keys(name).map(|keys| vec![keys.primary, keys.secondary]);
+            (name.to_owned(), keys.unwrap_or_default())
+        });
+        let judge = Judge::new(services, now);
         let base =
             Url::parse(azure.base()).map_err(|error| Trouble::of("the embedded Azure has no URL", &error))?;
         Ok(Self {
             store: Arc::new(FlakyStore::new(MemoryStore::new(clock.clone()))),
             progress: config.instances.iter().map(|known| (known.id.clone(), Progress::default())).collect(),
-            judge: Judge::new(services, now),
+            judge,
             health,
             azure,
             clock,

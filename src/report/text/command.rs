@@ -111,6 +111,7 @@ sentences! {
     // `pause` and `resume`.
     PAUSE_NO_TIME = "--until is no time: write one with an offset (2026-12-01T08:00Z), a time and a zone (\"2026-12-01T08:00 \
         Europe/Berlin\"; not one that its clock leaves out), or a duration from now (12h). Nothing was done";
+    pause_no_zone(zone, meant) = "the time zone of --until is not known: {zone}{meant}. Nothing was done";
     pause_over(until) = "--until is {until}, which is past. Nothing was done";
     pause_too_long(until) = "--until is {until}, which is more than a year away: pause again when it ends, so that no pause is \
         forgotten. Nothing was done";
@@ -149,10 +150,16 @@ sentences! {
     FIRST_NOW = "first_rotation = \"now\" asks for a rotation of both keys";
     first_when_due(age) = "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {age}";
     ROTATE_FORECAST = "  what would be done, if nobody changes anything meanwhile:";
+    FORECAST_ENDLESS = "no end is foreseen: the rotation takes so long that the next one is due before it is over. Write a longer \
+        rotate_every, or a shorter pause_between_waves or grace";
+    next_begins(at) = "the next rotation may begin at {at}, when a window is open and no pause or freeze is on";
+    next_never_begins(due, every, next) = "the next rotation is due at {due}, and no window is open in the {every} after that \
+        (rotate_every): {next}. It will be blocked until then; apps are repaired all the same. Write a window, or end a freeze";
     STATUS_RESOLVE = "no key is regenerated until what is said above is resolved; an app that is cut off is repaired by the \
         first run that can read and write it";
     STATUS_CHECKS_AGAIN = "the next run checks again, and repairs whoever it finds cut off";
     rotate_no_further_than(length) = "it would get no further than in {length}";
+    rotate_foreseen_for(length) = "this much is foreseen, for {length}";
     rotate_takes_about(length) = "it would take about {length}";
     rotate_restarts_none(takes) = "{takes}, and restart no app";
     rotate_restarts(takes, apps) = "{takes}, and restart {apps}";

@@ -185,6 +185,13 @@ pub(crate) fn caution(caution: &Caution) -> String {
             "the event's time {} is more than an hour ago: keys that were rotated since, because they were reported as \
             compromised, are taken for those that it means, and nothing is done. If keys were leaked later, give the time of \
             that leak and publish it again", readable(at);
+        Oddity::ApprovalAhead(at) =>
+            "the approval is said to be given at {}, which is still to come: it approves nothing. Give the time at which it was \
+            given", readable(at);
+        Oddity::ApprovalOld(at) =>
+            "the approval was given at {}, more than a week ago: it has expired, unless no window has been open since. Approve \
+            the rotation anew", readable(at);
+        Oddity::NoApprovalAsked => "its rotations wait for no approval, so this changes nothing";
         Oddity::OtherMembers => "its data has a member besides instance, which is ignored";
     });
     format!("{}: {what}", caution.service.name())

@@ -19,6 +19,9 @@ sentences! {
 
 sentences! {
     SKIP = "Skip to the services";
+    paused(by, why) = "Rotations are paused by {by} ({why}) since ";
+    NEXT_BEGINS = "The next rotation begins then at the earliest: ";
+    NEXT_NEVER_BEGINS = "No window is open in time for the next rotation: it will be blocked when it is due";
     NEXT_WINDOW = "The next window opens at ";
     page_title(needing, all) = "signalr-rekey: {needing} of {all} services need a look";
     in_full(most) = "The first {most} services are shown in full, those that need somebody first. One alone: ?instance=NAME";

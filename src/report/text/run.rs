@@ -8,7 +8,7 @@ use rekey_core::journal::{AfterGate, Event, Pause, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType, PerKey};
 use rekey_core::plan::{
     Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Gated, Heeded, Holding, Part,
-    Standing, Step, Unknown, Unseen, WaitFor, WavesDiffer,
+    Standing, Step, Unknown, Unseen, Urgent, WaitFor, WavesDiffer,
 };
 
 use super::brief::called;
@@ -183,7 +183,11 @@ words! {
 impl InWords for WavesDiffer {
     fn in_words(&self) -> String {
         let named = |(app, wave): &(ConsumerId, u32)| format!("{} (wave {wave})", app.name());
-        self.0.iter().map(named).collect::<Vec<_>>().join(", ")
+        let waves = self.waves.iter().map(named).collect::<Vec<_>>().join(", ");
+        if self.by.is_empty() {
+            return waves;
+        }
+        format!("{waves}, by {}", self.by.iter().map(called).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -213,6 +217,16 @@ words! {
             "nothing is approved: by its time it is given at {}, which is still to come, so it would be good each time that it is sent \
             again. Send one with the time of now, or run signalr-rekey approve INSTANCE", readable(*at);
         Self::Unknown => "nothing is approved: the service is not known to have had such a key. Take the key from plan";
+    }
+}
+
+words! {
+    impl InWords for Urgent {
+        Self::Compromised(key_type) =>
+            "this waits for no pause, approval or window: the {key_type} key, which consumers hold, is compromised";
+        Self::Announced { key_type, at } =>
+            "this waits for no pause, approval or window: a regeneration of the {key_type} key, which consumers hold, is announced \
+            for {}", readable(*at);
     }
 }
 
@@ -261,6 +275,7 @@ words! {
             "the timer is silent: RotateKeys last ran at {}, but should run every {}. Until it does, keys are rotated only \
             when a notice comes. Check that the function RotateKeys is enabled, and restart the function app",
             readable(*since), rounded(*every);
+        Self::Hurries(urgent) => "{}", urgent.in_words();
         Self::NotWellYet { why, until } => "not well yet; it has until {} (settle_within): {why}", readable(*until);
         Self::Heeded { key, heeded } => "approval of the rotation that replaces the key {key}: {}", heeded.in_words();
         Self::Foreseen(_) | Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
@@ -312,7 +327,7 @@ fn expired_at(expired: Option<DateTime<Utc>>) -> String {
     })
 }
 
-fn opens_at(opens: Option<DateTime<Utc>>) -> String {
+pub(crate) fn opens_at(opens: Option<DateTime<Utc>>) -> String {
     opens.map_or_else(|| "none opens ever".to_owned(), |at| format!("the next opens at {}", readable(at)))
 }
 

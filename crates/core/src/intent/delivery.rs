@@ -8,13 +8,15 @@ use super::{Cause, Intent};
 use crate::journal::Watch;
 use crate::model::{AppId, ConsumerId, PerKey, ServiceId, likest};
 use crate::notice::{BridgeFault, Event, Notice, classify};
-use crate::plan::{Announced, Deadline};
+use crate::plan::{APPROVED_FOR, Announced, Deadline};
 
 /// A service that is configured, and the consumers of it that are.
 #[derive(Clone, Debug)]
 pub struct Configured<'a> {
     pub id: &'a ServiceId,
     pub consumers: Vec<&'a AppId>,
+    /// Whether its rotations wait for an approval.
+    pub asks: bool,
 }
 
 /// What the events of one delivery want.
@@ -84,6 +86,12 @@ pub enum Oddity {
     LongAgo(DateTime<Utc>),
     /// Its data has a member that is not read.
     OtherMembers,
+    /// The approval is said to be given at a time that is still to come.
+    ApprovalAhead(DateTime<Utc>),
+    /// The approval is so old that it has expired, unless no window has been open since.
+    ApprovalOld(DateTime<Utc>),
+    /// The rotations of that service wait for no approval.
+    NoApprovalAsked,
 }
 
 /// What a handler would do about an event that comes now.
@@ -107,7 +115,7 @@ pub fn delivery(events: &[&Event], services: &[Configured<'_>], now: DateTime<Ut
                 delivery.ignored = (delivery.ignored.0 + 1, Some(notice));
             }
             Ok((notice, intents)) => {
-                delivery.cautions.extend(cautions(&notice, event, now));
+                delivery.cautions.extend(cautions(&notice, event, services, now));
                 for (service, intent) in intents {
                     delivery
                         .intents
@@ -124,7 +132,11 @@ pub fn delivery(events: &[&Event], services: &[Configured<'_>], now: DateTime<Ut
 /// What a handler with this configuration would do about an event that comes now; or why it would refuse it.
 pub fn foresee(event: &Event, services: &[Configured<'_>], now: DateTime<Utc>) -> Result<Foreseen, Fault> {
     let (notice, intents) = understood(event, services)?;
-    Ok(Foreseen { intents, watched: watched(&notice, now), cautions: cautions(&notice, event, now) })
+    Ok(Foreseen {
+        intents,
+        watched: watched(&notice, now),
+        cautions: cautions(&notice, event, services, now),
+    })
 }
 
 /// What an event means, and what that wants of whom.
@@ -163,7 +175,17 @@ fn watched(notice: &Notice, now: DateTime<Utc>) -> Option<(ServiceId, Watch)> {
     }
 }
 
-fn cautions(notice: &Notice, event: &Event, now: DateTime<Utc>) -> Vec<Caution> {
+fn cautions(notice: &Notice, event: &Event, services: &[Configured<'_>], now: DateTime<Utc>) -> Vec<Caution> {
+    if let Notice::Approved { instance, approving } = notice {
+        let of_time = match approving.at {
+            at if approving.is_ahead(now) => Some(Oddity::ApprovalAhead(at)),
+            at if at + APPROVED_FOR < now => Some(Oddity::ApprovalOld(at)),
+            _ => None,
+        };
+        let asks = services.iter().any(|service| service.id == instance && service.asks);
+        let all = (!asks).then_some(Oddity::NoApprovalAsked).into_iter().chain(of_time);
+        return all.map(|what| Caution { service: instance.clone(), what }).collect();
+    }
     let (service, keys, deadline) = match notice {
         Notice::Announced { instance, keys, deadline } => (instance, Some(keys), *deadline),
         Notice::Compromised { instance } => (instance, None, None),

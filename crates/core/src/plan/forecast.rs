@@ -12,11 +12,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::waves::begun;
 use super::{
     Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Execution, Gated, Holding, Snapshot, Step,
-    WaitFor, approves, decide, handed_out, reconcile,
+    WaitFor, WaveOrder, approves, decide, handed_out, reconcile,
 };
 use crate::journal::{Event, Illegal, Journal};
 use crate::model::{ConsumerId, Fingerprint, Key, KeyType};
 use crate::policy::Policy;
+use crate::time::delta;
 
 /// How long a regeneration takes: the longest on record took 74 s, most take a minute.
 const REGENERATION: TimeDelta = TimeDelta::seconds(75);
@@ -42,8 +43,9 @@ pub struct Forecast {
     pub steps: Vec<Foreseen>,
     /// When it would be over.
     pub over: DateTime<Utc>,
-    /// How it would stand then: settled, or blocked.
-    pub end: Decision,
+    /// How it would stand then: settled, or blocked. Nothing if no end is foreseen: a rotation takes so long that the next one
+    /// is due before.
+    pub end: Option<Decision>,
 }
 
 /// One step or one wait.
@@ -81,11 +83,32 @@ impl Forecast {
     pub fn is_idle(&self) -> bool {
         !self.steps.iter().any(|foreseen| matches!(foreseen.decision, Decision::Do(_)))
     }
+
+    /// Whether there is no more to tell than what is decided now.
+    pub fn says_no_more(&self) -> bool {
+        self.is_idle() && (self.steps.is_empty() || matches!(self.end, Some(Decision::Settled { .. })))
+    }
 }
 
 /// How long regenerating a key, proving it and giving it to so many apps takes.
 pub fn takes(apps: usize) -> TimeDelta {
     REGENERATION + VERIFICATION + writes(apps)
+}
+
+/// The same of apps that are moved in waves, with the gates and the pauses between them.
+pub fn takes_in_waves(order: &WaveOrder, policy: &Policy) -> TimeDelta {
+    let sizes = order.sizes();
+    let at_once = |size: usize| match policy.restarts_at_once {
+        0 => size,
+        at_once => size.min(at_once as usize),
+    };
+    let moved = sizes.iter().map(|size| {
+        let step = at_once((*size).max(1));
+        let gate = if order.has_gates(policy) { delta(policy.gate_after) + GATE } else { TimeDelta::zero() };
+        (writes(step) + gate) * i32::try_from(size.div_ceil(step)).unwrap_or(i32::MAX)
+    });
+    let pauses = i32::try_from(sizes.len().saturating_sub(1)).unwrap_or(i32::MAX);
+    REGENERATION + VERIFICATION + moved.sum::<TimeDelta>() + delta(policy.pause_between_waves) * pauses
 }
 
 fn writes(apps: usize) -> TimeDelta {
@@ -109,8 +132,11 @@ pub fn forecast(
     let mut asked = asked;
     let longest = LONGEST + 4 * consumers;
     while steps.len() < longest {
-        let Ok(decision) = world.decide(std::mem::take(&mut asked)) else { break };
         let at = world.now;
+        let disagrees = Some(Decision::Blocked(BlockedBy::JournalDisagrees));
+        let Ok(decision) = world.decide(std::mem::take(&mut asked)) else {
+            return Forecast { steps, over: at, end: disagrees };
+        };
         let played = match &decision {
             Decision::Do(step) => world.play(step),
             Decision::Waiting { reason: WaitFor::External { key_type, who, .. }, until } => {
@@ -124,15 +150,15 @@ pub fn forecast(
                 Ok(())
             }
             Decision::Blocked(_) | Decision::Settled { .. } => {
-                return Forecast { steps, over: at, end: decision };
+                return Forecast { steps, over: at, end: Some(decision) };
             }
         };
         steps.push(Foreseen { at, decision });
         if played.is_err() {
-            break;
+            return Forecast { steps, over: world.now, end: disagrees };
         }
     }
-    Forecast { steps, over: world.now, end: Decision::Blocked(BlockedBy::JournalDisagrees) }
+    Forecast { steps, over: world.now, end: None }
 }
 
 /// The world as the steps so far would leave it.

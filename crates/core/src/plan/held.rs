@@ -13,7 +13,40 @@ use crate::time::delta;
 
 /// How long an approval may begin a rotation, from the next window on: long enough that another window of every week lies in
 /// it. An event that is delivered again after that approves nothing.
-const APPROVED_FOR: TimeDelta = TimeDelta::days(7);
+pub const APPROVED_FOR: TimeDelta = TimeDelta::days(7);
+
+/// When a rotation may begin, by its windows and freezes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// When it is due.
+    pub due: DateTime<Utc>,
+    /// When a window opens then; nothing if none ever does.
+    pub opens: Option<DateTime<Utc>>,
+    /// The same, if it is before the next rotation would be due: else the rotation is blocked until then.
+    pub begins: Option<DateTime<Utc>>,
+}
+
+impl Opening {
+    /// That of a rotation that is due then, from `from` on.
+    pub fn of(due: DateTime<Utc>, from: DateTime<Utc>, policy: &Policy) -> Self {
+        let calendar = policy.calendar();
+        let from = from.max(due);
+        let opens = calendar.opens(from);
+        // It is measured from when the rotation could first have been done, so that nothing goes quiet as time passes.
+        let since = if calendar.opens(due) == opens { due } else { from };
+        let begins = opens.filter(|opens| *opens <= since + delta(policy.rotate_every));
+        Self { due, opens, begins }
+    }
+}
+
+/// Why a rotation does not wait for what holds back all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgent {
+    /// A key that consumers hold is compromised.
+    Compromised(KeyType),
+    /// A key that consumers hold is announced to be regenerated, before what holds the rotation back is over.
+    Announced { key_type: KeyType, at: DateTime<Utc> },
+}
 
 /// Whether a person is asked for his approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,13 +153,11 @@ impl View<'_> {
         if calendar.is_open(self.now) {
             return None;
         }
-        let opens = calendar.opens(self.now);
-        // It is measured from when the rotation could first have been done, so that nothing goes quiet as time passes.
-        let since = if calendar.opens(due.since) == opens { due.since } else { self.now };
         let reason = if calendar.frozen(self.now).is_some() { WaitFor::Freeze } else { WaitFor::Window };
-        Some(match opens.filter(|opens| *opens <= since + patience) {
+        let opening = Opening::of(due.since, self.now, self.policy);
+        Some(match opening.begins {
             Some(until) => Decision::Waiting { reason, until },
-            None => Decision::Blocked(BlockedBy::NeverOpens { opens }),
+            None => Decision::Blocked(BlockedBy::NeverOpens { opens: opening.opens }),
         })
     }
 
@@ -137,14 +168,23 @@ impl View<'_> {
         if waits { None } else { self.policy.calendar().opens(paused) }
     }
 
-    /// Whether whoever waits is cut off before: the keys are compromised, or a regeneration of a key that
-    /// they hold is announced for a time before that.
     fn is_urgent(&self, begins: Option<DateTime<Utc>>) -> bool {
-        let mut held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
-        held.any(|key_type| {
+        self.urgent(begins).is_some()
+    }
+
+    /// Why whoever waits is cut off before: the keys are compromised, or a regeneration of a key that they hold is announced for
+    /// a time before that.
+    fn urgent(&self, begins: Option<DateTime<Utc>>) -> Option<Urgent> {
+        let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
+        let urgent = held.filter_map(|key_type| {
+            if self.is_compromised(key_type) {
+                return Some(Urgent::Compromised(key_type));
+            }
             let mut announced = announced::ahead(self.journal, key_type, self.now).into_iter();
-            self.is_compromised(key_type) || announced.any(|at| begins.is_none_or(|begins| at <= begins))
-        })
+            let at = announced.find(|at| begins.is_none_or(|begins| *at <= begins))?;
+            Some(Urgent::Announced { key_type, at })
+        });
+        urgent.min()
     }
 
     /// Whoever approved a rotation approved its end as well.
@@ -185,6 +225,22 @@ pub fn asks(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTi
     }
 }
 
+/// Why the rotation that is due does not wait for a pause, an approval or a window that would hold back any other; nothing
+/// if nothing would, or it does wait.
+///
+/// Assumption: the journal is reconciled with the snapshot.
+pub fn urgent(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Option<Urgent> {
+    let view = View { snapshot, journal, keys: journal.keys()?, policy, now };
+    let due = view.due()?;
+    view.urgent(view.may_begin(&due)).filter(|_| view.hold(&due).is_some())
+}
+
+/// When the next rotation may begin, by what is on record; nothing if nobody is known to hold a key.
+pub fn next_opening(journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Option<Opening> {
+    let paused = journal.paused(now).map_or(now, |pause| pause.until);
+    Some(Opening::of(due_next(journal, policy)?, paused, policy))
+}
+
 /// The approval of a rotation that is given now, as it goes on record.
 pub fn approves(due: &Due, by: String, noticed: bool, policy: &Policy, now: DateTime<Utc>) -> Event {
     Event::Approved { fingerprint: due.key.clone(), until: holds_until(policy, now), by, noticed }
@@ -216,7 +272,7 @@ pub(super) fn heeded(
             Heeded::Already { by: approval.by, at: approval.at }
         }
         Asks::For(due) if due.key == approving.key => {
-            if is_ahead(approving, now) {
+            if approving.is_ahead(now) {
                 return (Heeded::Ahead { at: approving.at }, None);
             }
             // What was sent again, or comes late, counts from when it was given.
@@ -239,8 +295,11 @@ pub(super) fn heeded(
 /// How far the clock of whoever approves may be ahead of ours.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
 
-fn is_ahead(approving: &Approving, now: DateTime<Utc>) -> bool {
-    approving.at > now + SKEW
+impl Approving {
+    /// Whether it is said to be given at a time that is still to come.
+    pub fn is_ahead(&self, now: DateTime<Utc>) -> bool {
+        self.at > now + SKEW
+    }
 }
 
 /// What becomes of an approval, where the journal alone tells it and no check is needed. Anybody may send one, as often as he

@@ -285,7 +285,8 @@ pub fn standing(
     of_step.or_else(|| not_back(journal))
 }
 
-fn not_back(journal: &Journal) -> Option<Standing> {
+/// That those who were repaired are not well, by what is on record.
+pub fn not_back(journal: &Journal) -> Option<Standing> {
     let failed = journal.repair()?.failed.as_ref()?;
     Some(Standing::NotBack { at: failed.at, detail: failed.detail.clone() })
 }

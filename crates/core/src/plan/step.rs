@@ -297,4 +297,9 @@ impl BlockedBy {
 
 /// Consumers that can only be moved together, and are configured to be in different waves: each with its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WavesDiffer(pub Vec<(ConsumerId, u32)>);
+pub struct WavesDiffer {
+    /// Those that are configured, with their waves.
+    pub waves: Vec<(ConsumerId, u32)>,
+    /// What they read, one write of which moves them all.
+    pub by: Vec<ConsumerId>,
+}

@@ -51,9 +51,15 @@ impl WaveOrder {
         let configured = |group: &BTreeSet<ConsumerId>| -> Vec<(ConsumerId, u32)> {
             group.iter().filter_map(|app| Some((app.clone(), *policy.waves.get(app)?))).collect()
         };
-        let differ =
-            groups.iter().map(configured).filter(|waves| waves.iter().any(|(_, wave)| *wave != waves[0].1));
-        let differ = differ.map(WavesDiffer).collect();
+        let differ = groups.iter().filter_map(|group| {
+            let waves = configured(group);
+            let by = || group.iter().filter(|one| usual(one).is_none()).cloned().collect();
+            waves
+                .iter()
+                .any(|(_, wave)| *wave != waves[0].1)
+                .then(|| WavesDiffer { by: by(), waves: waves.clone() })
+        });
+        let differ = differ.collect();
         let wave = |group: &BTreeSet<ConsumerId>| {
             let named = configured(group).into_iter().map(|(_, wave)| wave).max();
             let usual = || group.iter().filter_map(usual).max().unwrap_or(OTHERS);
@@ -62,6 +68,20 @@ impl WaveOrder {
         let mut groups: Vec<_> = groups.into_iter().map(|group| (wave(&group), group)).collect();
         groups.sort();
         Self { groups, differ }
+    }
+
+    /// The waves of consumers by the configuration alone, before a check has shown who reads what.
+    pub fn configured(consumers: impl Iterator<Item = ConsumerId>, policy: &Policy) -> Self {
+        let number = |app: &ConsumerId| policy.waves.get(app).copied().or(usual(app)).unwrap_or(OTHERS);
+        let mut groups: Vec<_> = consumers.map(|app| (number(&app), BTreeSet::from([app]))).collect();
+        groups.sort();
+        Self { groups, differ: vec![] }
+    }
+
+    /// How many consumers each wave has, the first wave first.
+    pub fn sizes(&self) -> Vec<usize> {
+        let of_wave = |number: u32| self.groups.iter().filter(move |(known, _)| *known == number);
+        self.numbers().into_iter().map(|number| of_wave(number).map(|(_, group)| group.len()).sum()).collect()
     }
 
     /// The wave of a consumer.

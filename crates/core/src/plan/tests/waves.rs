@@ -253,7 +253,7 @@ fn who_reads_a_secret_is_in_one_wave_with_it_and_all_who_read_it() {
     assert_eq!(number(&Policy { waves: [(slot(), 1)].into(), ..policy() }), [1, 1, 1, 2]);
     let waves = BTreeMap::from([(slot(), 1), (secret.clone(), 3)]);
     let differ = WaveOrder::of(&look, &Policy { waves: waves.clone(), ..policy() }).differ;
-    let [WavesDiffer(who)] = &differ[..] else { panic!("{differ:?}") };
+    let [WavesDiffer { waves: who, .. }] = &differ[..] else { panic!("{differ:?}") };
     assert_eq!(who.iter().cloned().collect::<BTreeMap<_, _>>(), waves);
     // It blocks those who would be moved, and no repair.
     let mut story = about_to_move();
@@ -367,4 +367,32 @@ fn after_a_wave_that_was_moved_back_a_rotation_makes_another_key_once_nobody_hol
     asked.event(at(16_000), Event::Verified { key_type: KeyType::Primary });
     let moved = asked.look(&snapshot(at(16_000), "p2", "s2", &[S, S, S]));
     assert!(matches!(moved, Decision::Do(Step::Repoint { to: KeyType::Primary, .. })), "{moved:?}");
+}
+
+/// The next one is due before the last wave is moved: no end is foreseen, and nothing is wrong with the journal.
+#[test]
+fn a_rotation_that_is_longer_than_the_time_between_two_has_no_end() {
+    let mut story = about_to_move();
+    let seen = seen(7301, &[P, P, P]);
+    let end = |story: &Story| forecast(&seen, &story.journal, &story.policy, seen.at, false).end;
+    assert!(matches!(end(&story), Some(Decision::Settled { .. })), "{:?}", end(&story));
+    story.policy.waves = BTreeMap::from([(app(0), 1), (app(1), 2), (app(2), 3)]);
+    story.policy.pause_between_waves = Duration::from_secs(40 * 86_400);
+    assert_eq!(end(&story), None);
+}
+
+#[test]
+fn how_long_moving_takes_counts_the_waves_the_steps_and_the_pauses() {
+    let mut story = about_to_move();
+    story.policy.waves = BTreeMap::from([(app(0), 1), (app(1), 2), (app(2), 2)]);
+    let order = WaveOrder::of(&seen(7301, &[P, P, P]), &story.policy);
+    assert_eq!(order.sizes(), [1, 2]);
+    let alone = WaveOrder::configured((0..3).map(app), &story.policy);
+    assert_eq!(order, alone, "nobody reads what another one holds");
+    let step = TimeDelta::seconds(5 + 60 + 5);
+    let (first, pause) = (TimeDelta::seconds(79), delta(story.policy.pause_between_waves));
+    assert!(pause > TimeDelta::zero());
+    assert_eq!(takes_in_waves(&order, &story.policy), first + step * 2 + pause);
+    story.policy.restarts_at_once = 1;
+    assert_eq!(takes_in_waves(&order, &story.policy), first + step * 3 + pause);
 }

@@ -98,3 +98,45 @@ fn a_key_is_due_later_by_the_services_share_of_the_spread() {
     let seen = snapshot(due, "p", "s", &[P]);
     assert_eq!(story.look(&seen), Decision::Do(Step::Regenerate(KeyType::Secondary)));
 }
+
+/// When the next rotation may begin is told before it is due.
+#[test]
+fn a_rotation_that_is_not_due_yet_begins_with_the_first_window_after_that() {
+    let mut story = story(&["Sat 02:00-03:00 UTC"], &[]);
+    story.policy.first_rotation = FirstRotation::WhenDue;
+    let settled = story.look(&snapshot(at(0), "p", "s", &[P]));
+    let due = 30 * 86_400;
+    assert_eq!(settled, Decision::Settled { next: Some(at(due)) });
+    let saturday = Some(at(30 * 86_400 + 2 * HOUR + SATURDAY - 2 * 86_400));
+    let saturday = saturday;
+    let opening = |story: &Story, now| next_opening(&story.journal, &story.policy, at(now)).unwrap();
+    assert!(saturday.is_some(), "1970-01-31 was a Saturday");
+    assert_eq!(opening(&story, 10), Opening { due: at(due), opens: saturday, begins: saturday });
+    // A pause until the window has closed: the next one.
+    let until = at(due + 4 * HOUR);
+    story.event(at(10), Event::Paused { until, by: "ada".into(), why: "an audit".into() });
+    let next = Some(at(due + 7 * 86_400 + 2 * HOUR));
+    assert_eq!(opening(&story, 11), Opening { due: at(due), opens: next, begins: next });
+    story.policy.freezes = vec!["1970-01-01..1990-01-05 UTC".parse().unwrap()];
+    assert_eq!(opening(&story, 11).begins, None);
+    assert!(opening(&story, 11).opens.is_some(), "far away");
+}
+
+/// What a pause would hold back, and does not, is told with why.
+#[test]
+fn a_rotation_that_waits_for_nothing_says_why() {
+    let mut story = story(&[], &[]);
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    let seen = snapshot(at(7200), "p", "s", &[P]);
+    let why = |story: &Story| urgent(&seen, &story.journal, &story.policy, seen.at);
+    let Announced::Watched(watch) = Announced::of(both(at(9 * HOUR)), at(0)) else { panic!("not ahead") };
+    story.event(at(1), Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys });
+    assert_eq!(why(&story), None, "nothing would hold it back");
+    story.event(at(2), Event::Paused { until: at(8 * HOUR), by: "ada".into(), why: "an audit".into() });
+    assert_eq!(why(&story), None, "the pause ends before that");
+    story.event(at(3), Event::Paused { until: at(10 * HOUR), by: "ada".into(), why: "an audit".into() });
+    assert_eq!(why(&story), Some(Urgent::Announced { key_type: KeyType::Primary, at: at(9 * HOUR) }));
+    assert_eq!(story.look(&seen), Decision::Do(Step::Regenerate(KeyType::Secondary)));
+    story.event(at(7201), Event::RotationRequested { compromised: true, noticed: true });
+    assert_eq!(why(&story), Some(Urgent::Compromised(KeyType::Primary)));
+}

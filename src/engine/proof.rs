@@ -3,14 +3,13 @@
 //! Both come when nothing else is to be done now, so that they keep nobody from a repair and nothing waiting. Start at
 //! [`Run::prove`].
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::RunError;
 use super::check::Check;
-use super::run::{RESERVE, Run};
+use super::run::{OldKey, RESERVE, Run};
 use crate::azure::data_plane::Probe;
 use crate::report::text::run::{document_not_made, old_key_lost};
 use crate::report::{RunEvent, cause};
@@ -28,17 +27,6 @@ const PATIENCE: TimeDelta = TimeDelta::minutes(3);
 
 /// The waits between two of these calls; the last is that between all later ones.
 const WAITS: [u64; 5] = [1, 2, 4, 8, 15];
-
-/// The keys that this run replaced, until it is known that they are dead. They are nowhere else.
-pub(super) type OldKeys = BTreeMap<Fingerprint, OldKey>;
-
-#[derive(Debug)]
-pub(super) struct OldKey {
-    key: Key,
-    calls: u32,
-    /// When it was first tried.
-    since: Option<DateTime<Utc>>,
-}
 
 impl Run<'_> {
     /// Keeps a key that is about to be replaced, for this run alone.

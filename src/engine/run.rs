@@ -1,5 +1,6 @@
 //! A run over one service: what it is made of, and what its attempts, steps and waits have in common.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,7 +8,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::act::Actor;
 use super::check::{Check, Reader};
 use super::log::RunLog;
-use super::proof::OldKeys;
 use super::{Engine, Order, RunError};
 use crate::azure::arm::{Arm, ArmError, Urgency};
 use crate::config::ServiceConfig;
@@ -15,7 +15,7 @@ use crate::report::{Ending, RunEvent};
 use crate::store::{Draft, Lease, Locker, StoreError};
 use rekey_core::intent::{Intent, Known, Source, is_alarming};
 use rekey_core::journal::{Event, Journal, Watch};
-use rekey_core::model::ConsumerId;
+use rekey_core::model::{ConsumerId, Fingerprint, Key};
 use rekey_core::plan::{self, Approving, Decision};
 
 /// What is left of a run's time when it looks for the last time, so that it may begin to repair what it finds.
@@ -32,7 +32,17 @@ pub(super) struct Run<'a> {
     pub(super) acts: bool,
     /// The journal as the run knows it, for who looks.
     pub(super) journal: Option<Journal>,
-    pub(super) old_keys: OldKeys,
+    /// The keys that it replaced, until it is known that they are dead. They are nowhere else.
+    pub(super) old_keys: BTreeMap<Fingerprint, OldKey>,
+}
+
+/// A key that was replaced, and how often it was tried.
+#[derive(Debug)]
+pub(super) struct OldKey {
+    pub(super) key: Key,
+    pub(super) calls: u32,
+    /// When it was first tried.
+    pub(super) since: Option<DateTime<Utc>>,
 }
 
 /// How an attempt begins.
@@ -77,7 +87,7 @@ impl<'a> Run<'a> {
             log: RunLog::new(service.id.clone(), &order.intent, narrator, now),
             acts: false,
             journal: None,
-            old_keys: OldKeys::new(),
+            old_keys: BTreeMap::new(),
         };
         run.arm.set_urgency(run.urgency());
         run

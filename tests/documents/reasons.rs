@@ -490,7 +490,7 @@ pub(super) fn events() -> Vec<Event> {
             action: "Microsoft.Web/sites/config/write".into(),
         },
         Event::WriterUnknown { consumers: [app()].into(), detail: detail() },
-        Event::Traced { regeneration: Some("c-1".into()), consumers: [].into() },
+        Event::Traced { regeneration: Some("c-1".into()), consumers: [(app(), "c-2".into())].into() },
         old_key_tried(Fate::Refused),
         old_key_tried(Fate::StillAccepted),
         old_key_tried(Fate::NotAsked),

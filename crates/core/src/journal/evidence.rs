@@ -358,7 +358,7 @@ impl Change {
         let repairs = self.moves.iter().any(|one| one.repaired)
             || self.steps.iter().any(|step| matches!(step, Step::ChangedFromOutside { .. }));
         match (rotates, repairs) {
-            (true, true) => "rotation and repair",
+            (true, true) => "rotation+repair",
             (true, false) => "rotation",
             (false, true) => "repair",
             (false, false) => "move",

@@ -201,6 +201,8 @@ fn rotated(times: usize) -> Journal {
                 apply(Event::Left { key_type: active });
             }
         }
+        apply(Event::Concluded { finished: true });
+        apply(Event::EvidenceKept { name: format!("2026/01/{rotation:06}.json"), sha256: "0".repeat(64) });
         standby = active;
     }
     journal

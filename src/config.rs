@@ -42,7 +42,7 @@ pub(crate) use load::{config_path, given_file};
 pub use notify::NotifyConfig;
 pub use policy::{PolicySetting, policy_settings};
 pub use storage::{BlobAccess, BlobConfig};
-pub(crate) use values::{duration, nearest};
+pub(crate) use values::{duration, meant};
 
 /// Everything that was configured, checked and complete.
 #[derive(Clone, Debug)]
@@ -88,9 +88,9 @@ impl Config {
         let services = self.instances.iter();
         services
             .map(|service| Configured {
-                asks: service.policy.approval == ApprovalPolicy::Required,
                 id: &service.id,
                 consumers: service.apps.iter().map(|app| &app.id).collect(),
+                asks: service.policy.approval == ApprovalPolicy::Required,
             })
             .collect()
     }
@@ -145,13 +145,22 @@ pub struct SecretConfig {
 /// itself fetches secrets anew once in this time (docs: Use Key Vault references).
 pub const READERS_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
+/// All apps of these lists.
+fn consumers<'a>(
+    apps: &'a [AppConfig],
+    container_apps: &'a [ContainerAppId],
+    static_web_apps: &'a [StaticWebAppId],
+) -> impl Iterator<Item = ConsumerId> + 'a {
+    let apps = apps.iter().map(|app| ConsumerId::from(&app.id));
+    let container_apps = container_apps.iter().cloned().map(ConsumerId::ContainerApp);
+    let static_web_apps = static_web_apps.iter().cloned().map(ConsumerId::StaticWebApp);
+    apps.chain(container_apps).chain(static_web_apps)
+}
+
 impl ServiceConfig {
     /// Every app that is named, of whatever kind.
     pub fn consumers(&self) -> impl Iterator<Item = ConsumerId> + '_ {
-        let apps = self.apps.iter().map(|app| ConsumerId::from(&app.id));
-        let container_apps = self.container_apps.iter().cloned().map(ConsumerId::ContainerApp);
-        let static_web_apps = self.static_web_apps.iter().cloned().map(ConsumerId::StaticWebApp);
-        apps.chain(container_apps).chain(static_web_apps)
+        consumers(&self.apps, &self.container_apps, &self.static_web_apps)
     }
 
     /// Those of them that are no apps of App Service.

@@ -78,7 +78,10 @@ async fn why_no_connection_could_be_made_is_told() {
             .flatten()
             .for_each(|mut stream| drop(stream.write_all(b"HTTP/1.1 400 no TLS here\r\n\r\n")));
     });
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, and nobody listens.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = socket.local_addr().unwrap();
     for (base, words) in [
         (tls, &["caused by: ", "corrupt message"][..]),
         (format!("http://{nobody}"), &["caused by: tcp connect error", "refused"]),

@@ -84,13 +84,31 @@ fn what_only_others_can_change_needs_no_app_beside_it() {
     assert_eq!(
         told,
         [
-            ("reporter:iis-01", hours(2), None, None),
+            ("reporter:IIS-01", hours(2), None, None),
             ("reporter:iis-02", hours(1), None, None),
             ("reporter:iis-03", hours(1), None, None),
             ("manual:partner-gateway", hours(7 * 24), Some("Ada"), Some("https://tickets.example/7")),
             ("manual:kiosk", hours(24), Some("Bob"), None),
         ]
     );
+}
+
+/// A key in the place of a name, an owner or a ticket would be shown wherever somebody looks.
+#[test]
+fn a_key_is_no_name_no_owner_and_no_ticket() {
+    let key = "aB3dEf6hIj9lMn2pQr5tUv8xYz1BcD4FgH7jKl0nOpQrStU";
+    for list in [
+        format!("reporters = [\"{key}\"]"),
+        format!("reporters = [{{ name = \"{key}\" }}]"),
+        format!("manual = [{{ name = \"kiosk\", owner = \"{key}\" }}]"),
+        format!(
+            "manual = [{{ name = \"kiosk\", owner = \"Ada\", ticket = \"https://tickets.example/{key}\" }}]"
+        ),
+    ] {
+        let said = faults(&format!("[[instance]]\nid = \"$INSTANCE\"\n{list}\n"), &[]);
+        assert!(said.contains("this looks like a key, which is a secret"), "{said}");
+        assert!(!said.contains(key), "{said}");
+    }
 }
 
 #[test]
@@ -506,6 +524,23 @@ fn pauses_that_leave_a_rotation_no_end_are_refused() {
     the configuration has a fault:
       rekey.toml:1:23: pause_between_waves: 15d between 3 waves, and the grace, are 30d 3h: not shorter than rotate_every (30d), so no rotation would ever end; write a shorter pause, or fewer waves
     "#);
+}
+
+/// A key that was put in the place of a window or freeze is not repeated, nor in that of one of several.
+#[test]
+fn a_key_in_the_place_of_a_window_is_not_shown() {
+    let key = "aB3dEf6hIj9lMn2pQr5tUv8xYz1BcD4FgH7jKl0nOpQrStU";
+    let string = format!("Endpoint=https://chat.service.signalr.net;AccessKey={key};Version=1.0;");
+    for wrong in [key, &string, &format!("Sat 02:00-05:00 {key}"), &format!("2026-12-20 {key}")] {
+        for name in ["windows", "freezes"] {
+            let said = faults(&format!("{name} = [\"{wrong}\"]\n{GOOD}"), &[]);
+            assert!(said.contains("which is a secret") && !said.contains(key), "{said}");
+        }
+        for name in ["REKEY_WINDOWS", "REKEY_FREEZES"] {
+            let said = faults(GOOD, &[(name, wrong)]);
+            assert!(said.contains(name) && !said.contains(key), "{said}");
+        }
+    }
 }
 
 /// What can be told of windows from the text alone is told when it is read.

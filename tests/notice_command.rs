@@ -29,7 +29,13 @@ fn alert() -> Value {
 
 /// Runs it with an event on its standard input.
 fn notice(azure: &Azure, event: &str, arguments: &[&str]) -> Output {
+    notice_with(&[], azure, event, arguments)
+}
+
+/// The same with app settings.
+fn notice_with(settings: &[(&str, &str)], azure: &Azure, event: &str, arguments: &[&str]) -> Output {
     let mut command = azure.command(&[&["notice", "-"], arguments].concat());
+    command.envs(settings.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Who refuses the command line has gone before he read the event.
@@ -233,14 +239,7 @@ fn it_says_of_an_approval_what_is_most_probably_not_meant() {
             "type": "SignalRRekey.RotationApproved", "time": time,
             "data": { "instance": INSTANCE, "key": "0123456789abcdef", "by": "ada" },
         });
-        let (_folder, path) = {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("event.json");
-            std::fs::write(&path, event.to_string()).unwrap();
-            (folder, path)
-        };
-        let mut command = azure.command(&["notice", path.to_str().unwrap(), "--json"]);
-        let done = command.envs(settings.iter().copied()).output().unwrap();
+        let done = notice_with(settings, &azure, &event.to_string(), &["--json"]);
         let answer: Value = serde_json::from_slice(&done.stdout).unwrap();
         let warnings = answer["events"][0]["warnings"].as_array().unwrap().clone();
         warnings.iter().map(|warning| warning.as_str().unwrap().to_owned()).collect::<Vec<_>>()

@@ -731,3 +731,20 @@ fn a_plan_says_that_no_window_comes() {
         assert!(warned.contains("2040-01-01") && warned.contains("blocked until then"), "{warned}");
     }
 }
+
+/// A zone that there is not is named, and what may be a key is not.
+#[test]
+fn a_pause_until_a_time_in_no_zone_says_so() {
+    let azure = Azure::with_journals(&["sr-demo"], &[]);
+    let key = "aB3dEf6hIj9lMn2pQr5tUv8x/z1BcD4FgH7jKl0nOpQrStU";
+    for (until, words) in [
+        ("2026-12-01T08:00 Europe/Berln", "Europe/Berln (did you mean Europe/Berlin?). Nothing was done"),
+        ("noon europe/berlin", "--until is no time"),
+        (&format!("2026-12-01T08:00 {key}"), "--until is no time"),
+    ] {
+        let said = azure.run(&["pause", "--until", until, "--why", "an audit", "--by", "ada"]);
+        let told = text(&said.stderr);
+        assert_eq!(said.status.code(), Some(2), "{told}");
+        assert!(told.contains(words) && !told.contains(key), "{told}");
+    }
+}

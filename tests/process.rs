@@ -13,7 +13,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use common::journals::Journals;
-use common::program::{Azure, Handler, PROGRAM, free_port, key_event, program, text};
+use common::program::{Azure, Handler, Nobody, PROGRAM, free_port, key_event, program, text};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -130,9 +130,9 @@ async fn what_is_wrong_is_told_and_nothing_is_done() {
 #[tokio::test]
 async fn an_azure_that_is_not_there_is_named_and_the_run_fails() {
     let azure = Azure::start(&[]);
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Nobody::new();
     let mut command = azure.command(&["plan"]);
-    let output = command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}")).output().unwrap();
+    let output = command.env("REKEY_RESOURCE_MANAGER", nobody.url()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
     assert!(told.contains("sr-demo: cannot list the keys, so whether consumers hold a valid key cannot be told: could not connect"), "{told}");
@@ -336,9 +336,9 @@ async fn why_something_could_not_start_is_told() {
 #[tokio::test]
 async fn debug_shows_the_whole_chain() {
     let azure = Azure::start(&[]);
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Nobody::new();
     let mut command = azure.command(&["plan"]);
-    command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}")).env("RUST_LOG", "debug");
+    command.env("REKEY_RESOURCE_MANAGER", nobody.url()).env("RUST_LOG", "debug");
     let told = text(&command.output().unwrap().stderr);
     // The apps are read side by side with the keys.
     let is_of_keys = |line: &&str| line.contains("ARM request") && line.contains("SignalR_ListKeys");
@@ -526,7 +526,8 @@ async fn a_handler_that_is_asked_to_stop_ends_its_step_and_takes_nothing_on() {
 
 #[tokio::test]
 async fn a_handler_that_is_asked_to_stop_twice_ends_at_once() {
-    let azure = Azure::start(&[]);
+    let azure = Azure::with_journals(&["sr-twice"], &[]);
+    let journals = Journals::open();
     let port = free_port();
     let mut handler = Handler::start_at(port, &azure, &[]).await;
     azure
@@ -539,12 +540,8 @@ async fn a_handler_that_is_asked_to_stop_twice_ends_at_once() {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let envelope = json!({"Data": {"timer": common::program::timer()}, "Metadata": {}});
     let tick = tokio::spawn(http.post(format!("http://127.0.0.1:{port}/RotateKeys")).json(&envelope).send());
-    let requests = format!("{}/sim/requests", azure.environment["REKEY_RESOURCE_MANAGER"]);
-    let at_work = async || {
-        let asked: Value = http.get(&requests).send().await.unwrap().json().await.unwrap();
-        asked.as_array().unwrap().iter().any(|request| request["operation"] == "ManagedIdentity_GetToken")
-    };
-    until("it has its token, and asks for the keys", at_work).await;
+    // The check that the function app takes at itself asks for a token too: the lease tells that the run is at work.
+    journals.wait("sr-twice", |journal| journal["lease"].is_object()).await;
     signal(&handler.child, "-TERM");
     let other = || handler.call("OnKeyNotice", json!({"event": {"eventType": "Other"}}));
     until("it takes nothing on", async || other().await.0 == 503).await;
@@ -595,9 +592,9 @@ async fn each_invocation_has_its_own_line_and_its_run() {
 #[tokio::test]
 async fn the_reason_of_a_failure_is_in_one_line_and_a_repeat_is_asked_for() {
     let azure = Azure::start(&[]);
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Nobody::new();
     let mut command = azure.command(&["handler"]);
-    command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}"));
+    command.env("REKEY_RESOURCE_MANAGER", nobody.url());
     let handler = Handler::spawn(command, free_port(), &azure).await;
     let resource = key_event("sr-demo")["subject"].clone();
     let alert = json!({"schemaId": "azureMonitorCommonAlertSchema", "data": {

@@ -59,6 +59,15 @@ impl App {
         }
     }
 
+    /// Puts events on record, as a run or a person does.
+    async fn record(&self, events: impl IntoIterator<Item = Event>) {
+        let Story { store, clock, config, .. } = &self.story;
+        let id = &config.instances[0].id;
+        let mut lease = Lease::acquire(store.clone(), clock.clone(), id, "a test").await.unwrap();
+        events.into_iter().for_each(|event| lease.record(event).unwrap());
+        lease.release().await.unwrap();
+    }
+
     async fn look(&self, asked: StatusAsked) -> Outcome {
         self.call(Trigger::Status(asked), "Status", Duration::from_secs(25)).await
     }
@@ -214,12 +223,9 @@ async fn a_pause_and_when_the_next_rotation_begins_are_shown() {
     let (page, _) = app.page().await;
     assert!(page.contains("The next rotation begins then at the earliest"), "{page}");
 
-    let (id, until) = (&app.story.config.instances[0].id, app.story.clock.now() + delta(3 * HOUR));
-    let (store, clock) = (app.story.store.clone(), app.story.clock.clone());
-    let mut lease = Lease::acquire(store, clock, id, "a test").await.unwrap();
+    let until = app.story.clock.now() + delta(3 * HOUR);
     let (by, why) = ("<b>ada</b>".to_owned(), "an audit".to_owned());
-    lease.record(Event::Paused { until, by, why }).unwrap();
-    lease.release().await.unwrap();
+    app.record([Event::Paused { until, by, why }]).await;
     app.live(10 * MINUTE).await;
     let service = &app.json().await["services"][0];
     assert_eq!(service["paused"]["why"], json!("an audit"), "{service:#}");
@@ -233,13 +239,9 @@ async fn who_did_not_come_back_after_a_repair_is_shown() {
     let app = App::of(Story::new().await);
     app.live(8 * HOUR).await;
     assert!(is(&app.condition().await, "Ready", "Settled"));
-    let id = &app.story.config.instances[0].id;
-    let (store, clock) = (app.story.store.clone(), app.story.clock.clone());
-    let mut lease = Lease::acquire(store, clock, id, "a test").await.unwrap();
     let apps = app.story.config.instances[0].consumers().take(1).collect();
-    lease.record(Event::RepairIntended { apps }).unwrap();
-    lease.record(Event::RepairFailed { detail: "chat-web answered 503".into() }).unwrap();
-    lease.release().await.unwrap();
+    let detail = "chat-web answered 503".into();
+    app.record([Event::RepairIntended { apps }, Event::RepairFailed { detail }]).await;
     app.live(10 * MINUTE).await;
     let condition = app.condition().await;
     assert!(is(&condition, "Blocked", "NotBack"), "{condition:?}");

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{TimeDelta, Utc};
 use common::hooked::Forgetful;
+use common::program::Nobody;
 use common::proxy::{Answer, Proxy, Straight};
 use common::{HOUR, azurite, document_name, expire_lease, format_1_name};
 use embedded_azure::VirtualClock;
@@ -501,10 +502,10 @@ async fn a_journal_that_does_not_say_whose_it_is_belongs_to_its_name_and_says_so
 #[tokio::test]
 async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = Nobody::new();
     let connection = azurite::connection_string();
     let (start, _) = connection.split_once("BlobEndpoint").unwrap();
-    let nowhere = format!("{start}BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;");
+    let nowhere = format!("{start}BlobEndpoint={}/devstoreaccount1;", nobody.url());
     let environment = [("Elsewhere", nowhere), ("REKEY_STATE", "Elsewhere".into())].into_iter().collect();
     let store = azurite::store_by(&environment, Arc::clone(&clock));
     let error = Draft::read(store, clock, &instance(), "one").await.unwrap_err();

@@ -35,6 +35,18 @@ fn holds(seed: u64, rotations: u64) -> StormSummary {
     for held in held {
         assert!(summary.faults.contains_key(held), "no rotation is held back so: {held}: {summary}");
     }
+    let of_secrets = [
+        "secret written anew",
+        "secret written at the same time",
+        "references fetched slowly",
+        "note of what was fetched lost",
+    ];
+    for done in of_secrets {
+        assert!(
+            summary.faults.contains_key(done),
+            "nobody does this to secrets and references: {done}: {summary}"
+        );
+    }
     let Moves { moved, moved_back, repaired } = summary.moves;
     assert!(moved > 100 && moved_back > 0 && repaired > 0, "who was given a key is judged: {summary}");
     summary

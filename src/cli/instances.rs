@@ -12,13 +12,14 @@ use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator, Preview, RunError};
 use crate::report::text::command::{
-    NOT_A_TERMINAL, NOT_IN_OWN_MEMORY, NOTHING_DONE, OWN_MEMORY, not_configured, still_checking,
+    LIKE_A_KEY, NOT_A_TERMINAL, NOT_IN_OWN_MEMORY, NOTHING_DONE, OWN_MEMORY, not_configured, still_checking,
     without_the_journal,
 };
 use crate::report::text::snapshot::cut_off_by_keys;
 use crate::report::text::{file_name, rounded};
 use crate::report::{cause, once};
 use crate::terminal::{self, Answer, Exit};
+use rekey_core::model::holds_a_secret;
 
 /// How long Azure may take to show one service: a read and all its retries.
 pub(super) const PATIENCE: TimeDelta = TimeDelta::minutes(2);
@@ -224,5 +225,6 @@ pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a
 
 fn unknown(config: &Config, name: &str) -> String {
     let known: Vec<&str> = config.instances.iter().map(|instance| instance.id.name()).collect();
+    let name = if holds_a_secret(name) { LIKE_A_KEY } else { name };
     not_configured(name, file_name(), known.join(", "))
 }

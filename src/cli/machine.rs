@@ -122,7 +122,8 @@ impl Ahead {
             note: later.map(|begins| words::next_begins(readable(begins))),
             warning: never.then(|| {
                 let next = text::run::opens_at(opening.opens);
-                words::next_never_begins(readable(opening.due), rounded(policy.rotate_every), next)
+                let (due, every) = (readable(opening.due), rounded(policy.rotate_every));
+                words::next_never_begins(words::no_window_in_time(due, every, next))
             }),
         }
     }

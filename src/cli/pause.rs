@@ -7,9 +7,9 @@ use clap::Args;
 use super::acknowledge::{failed, record, who, wrong};
 use super::instances::on_record;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Environment, ServiceConfig, duration, nearest};
+use crate::config::{Environment, ServiceConfig, duration, meant};
 use crate::engine::Engine;
-use crate::report::text::{command as words, readable};
+use crate::report::text::{command as text, readable};
 use crate::store::peek;
 use crate::terminal::{self, Exit};
 use rekey_core::calendar;
@@ -53,17 +53,17 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
     let paused = async {
         let until = until(&args.until, SystemClock.now())?;
         if holds_a_secret(&args.why) {
-            return Err(wrong(&words::holds_a_secret("--why")));
+            return Err(wrong(&text::holds_a_secret("--why")));
         }
-        let why = reason(&args.why).ok_or_else(|| wrong(words::PAUSE_NO_REASON))?;
+        let why = reason(&args.why).ok_or_else(|| wrong(text::PAUSE_NO_REASON))?;
         let by = who(args.by.as_deref(), environment)?;
-        let (rekey, services) = on_record(&args.instances, environment, words::acknowledge_no_journal)?;
+        let (rekey, services) = on_record(&args.instances, environment, text::acknowledge_no_journal)?;
         let mut exit = Exit::Done;
         for service in &services {
             let event = Event::Paused { until, by: by.clone(), why: why.clone() };
             let told = |before: Option<&Pause>| {
-                let replaces = before.map(|before| words::pause_replaces(readable(before.until), &before.by));
-                words::paused(service.id.name(), readable(until), replaces.unwrap_or_default())
+                let replaces = before.map(|before| text::pause_replaces(readable(before.until), &before.by));
+                text::paused(service.id.name(), readable(until), replaces.unwrap_or_default())
             };
             exit = worse(
                 exit,
@@ -78,13 +78,13 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
 pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit {
     let resumed = async {
         let by = who(args.by.as_deref(), environment)?;
-        let (rekey, services) = on_record(&args.instances, environment, words::acknowledge_no_journal)?;
+        let (rekey, services) = on_record(&args.instances, environment, text::acknowledge_no_journal)?;
         let mut exit = Exit::Done;
         for service in &services {
             let name = service.id.name();
             let ended = |before: Option<&Pause>| {
                 let before = before?;
-                let told = words::resumed(name, readable(before.until), &before.by);
+                let told = text::resumed(name, readable(before.until), &before.by);
                 Some((Event::Resumed { by: by.clone() }, told))
             };
             exit = worse(exit, put_on_record(&rekey, service, "resume", ended).await);
@@ -106,7 +106,7 @@ async fn put_on_record(
         Err(error) => return failed(service, &error.into()),
     };
     let Some((event, told)) = follows(journal.paused(SystemClock.now())) else {
-        terminal::complain(&words::resume_nothing(service.id.name()));
+        terminal::complain(&text::resume_nothing(service.id.name()));
         return Exit::Failed;
     };
     match record(rekey, service, event, command).await {
@@ -139,16 +139,16 @@ fn until(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Exit> {
     };
     let until = with_offset().or_else(|| calendar::instant(text)).or_else(from_now);
     match until {
-        None => Err(match text.rsplit_once(char::is_whitespace).map(|(_, zone)| zone) {
-            Some(zone) if zone.contains('/') && calendar::zones().iter().all(|known| *known != zone) => {
-                let meant = nearest(zone, &calendar::zones());
-                let meant = meant.map_or(String::new(), |meant| format!(" (did you mean {meant}?)"));
-                wrong(&words::pause_no_zone(zone, meant))
-            }
-            _ => wrong(words::PAUSE_NO_TIME),
-        }),
-        Some(until) if until <= now => Err(wrong(&words::pause_over(readable(until)))),
-        Some(until) if until > now + LONGEST => Err(wrong(&words::pause_too_long(readable(until)))),
+        None => {
+            let zone = text.split_whitespace().last().filter(|zone| zone.contains('/'));
+            let zone = zone.filter(|zone| !calendar::is_zone(zone) && !holds_a_secret(zone));
+            Err(zone.map_or_else(
+                || wrong(text::PAUSE_NO_TIME),
+                |zone| wrong(&text::pause_no_zone(zone, meant(zone, &calendar::zones()))),
+            ))
+        }
+        Some(until) if until <= now => Err(wrong(&text::pause_over(readable(until)))),
+        Some(until) if until > now + LONGEST => Err(wrong(&text::pause_too_long(readable(until)))),
         Some(until) => Ok(until),
     }
 }

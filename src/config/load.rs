@@ -11,12 +11,11 @@ use super::file::{self, File, FileInstance};
 use super::policy::PolicyLayer;
 use super::settings::{self, Settings};
 use super::values::spoken;
-use super::{Config, Environment, Faults, ServiceConfig, notify};
+use super::{Config, Environment, Faults, ServiceConfig, consumers, notify};
 use crate::azure::http::is_loopback;
 
 use crate::report::cause;
 use crate::report::text::command as words;
-use rekey_core::model::ConsumerId;
 
 /// `functionTimeout` of our host.json: the longest that the Consumption plan allows. When it passes, the host kills
 /// the process with everything in it (docs: host.json reference).
@@ -175,14 +174,9 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
             let layers = [&settings.policy, &policy, &file.policy];
             let others =
                 [vault_secrets.len(), app_configuration.len(), container_apps.len(), static_web_apps.len()];
-            let consumers = apps.len() + others.iter().sum::<usize>();
-            let numbers = waves.count(
-                apps.iter()
-                    .map(|app| ConsumerId::from(&app.id))
-                    .chain(container_apps.iter().cloned().map(ConsumerId::ContainerApp))
-                    .chain(static_web_apps.iter().cloned().map(ConsumerId::StaticWebApp)),
-            );
-            let policy = PolicyLayer::resolve(layers, id.as_ref(), least_grace, (consumers, numbers), report);
+            let places = apps.len() + others.iter().sum::<usize>();
+            let numbers = waves.count(consumers(&apps, &container_apps, &static_web_apps));
+            let policy = PolicyLayer::resolve(layers, id.as_ref(), least_grace, (places, numbers), report);
             let policy = waves.policy(policy);
             let id = id?;
             Some(ServiceConfig {

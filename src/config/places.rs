@@ -2,7 +2,7 @@
 
 use super::fault::{At, Report};
 use crate::azure::cloud::Cloud;
-use rekey_core::model::{ConnectionString, KeyValueId, SecretId, SecretReference};
+use rekey_core::model::{ConnectionString, KeyValueId, SecretId, SecretReference, holds_a_secret};
 
 pub(super) const TOP_ONLY: [&str; 5] = ["notice_budget", "timer_budget", "watch", "notify", "instance"];
 
@@ -59,6 +59,8 @@ pub(super) fn what_it_is_not<'s>(text: &str, otherwise: &'s str) -> &'s str {
     let lower = text.to_lowercase();
     if ConnectionString::parse(text).is_ok() || lower.contains("accesskey=") {
         "this looks like a connection string, which is a secret and belongs in no file: take it out"
+    } else if holds_a_secret(text) {
+        "this looks like a key, which is a secret and belongs in no file: take it out"
     } else {
         otherwise
     }

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::environment::Reader;
 use super::fault::{Origin, Report, Sourced};
+use super::places::what_it_is_not;
 use super::values::{
-    AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, YesNo, nearest, quoted, spoken,
+    AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, YesNo, meant, quoted, spoken,
 };
 use crate::report::text::rounded;
 use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window, zones};
@@ -135,13 +136,7 @@ fn no_window(text: &str, fault: CalendarFault) -> String {
         CalendarFault::Zone => "its time zone is not known",
         CalendarFault::Ends => "it ends when it begins",
     };
-    let meant = meant_zone(text, fault);
-    format!(
-        "{}: {what}{meant}; write days, a time and a time zone, as in \"{}\"{}",
-        quoted(text),
-        WINDOWS.example,
-        several(text, fault)
-    )
+    misread(text, fault, what, &format!("write days, a time and a time zone, as in \"{}\"", WINDOWS.example))
 }
 
 fn no_freeze(text: &str, fault: CalendarFault) -> String {
@@ -151,30 +146,21 @@ fn no_freeze(text: &str, fault: CalendarFault) -> String {
         CalendarFault::Zone => "its time zone is not known",
         CalendarFault::Ends => "it ends before it begins",
     };
-    let meant = meant_zone(text, fault);
-    format!(
-        "{}: {what}{meant}; write the first and the last day and a time zone, as in \"{}\"{}",
-        quoted(text),
-        FREEZES.example,
-        several(text, fault)
-    )
+    let good = format!("write the first and the last day and a time zone, as in \"{}\"", FREEZES.example);
+    misread(text, fault, what, &good)
 }
 
-/// The zone whose name is nearest to one that there is not.
-fn meant_zone(text: &str, fault: CalendarFault) -> String {
-    let meant = text.split_whitespace().last().filter(|_| fault == CalendarFault::Zone);
-    let meant = meant.and_then(|name| nearest(name, &zones()));
-    meant.map_or(String::new(), |zone| format!(" (did you mean {zone}?)"))
-}
-
-/// How several of them are told apart, to who wrote more than one.
-fn several(text: &str, fault: CalendarFault) -> &'static str {
-    let looks_so = fault == CalendarFault::Shape && text.split_whitespace().count() > 3;
-    if looks_so {
-        ". Several are items of a list in the file, with ; between them in an app setting"
-    } else {
-        ""
+/// What is wrong with one of several, which one it is, and how it is written. What is a secret is not repeated.
+fn misread(text: &str, fault: CalendarFault, what: &str, good: &str) -> String {
+    let secret = what_it_is_not(text, "");
+    if !secret.is_empty() {
+        return secret.to_owned();
     }
+    let zone = text.split_whitespace().last().filter(|_| fault == CalendarFault::Zone);
+    let meant = zone.map(|zone| meant(zone, &zones())).unwrap_or_default();
+    let are_several = fault == CalendarFault::Shape && text.split_whitespace().count() > 3;
+    let several = ". Several are items of a list in the file, with ; between them in an app setting";
+    format!("{}: {what}{meant}; {good}{}", quoted(text), if are_several { several } else { "" })
 }
 
 /// What `verify` may be.

@@ -437,8 +437,7 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, St
     let fits = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(text);
     choices.iter().find(fits).map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        let meant = nearest(text, &words).map_or(String::new(), |word| format!(" (did you mean {word}?)"));
-        format!("this is not known here{meant}; write {}", words.join(" or "))
+        format!("this is not known here{}; write {}", meant(text, &words), words.join(" or "))
     })
 }
 
@@ -476,7 +475,7 @@ pub(super) fn health_url(text: &str) -> Result<Url, String> {
 }
 
 /// The known name that was most likely meant.
-pub(crate) fn nearest<'name>(name: &str, known: &[&'name str]) -> Option<&'name str> {
+pub(super) fn nearest<'name>(name: &str, known: &[&'name str]) -> Option<&'name str> {
     // Below this, Jaro-Winkler's suggestions have little in common with what was written.
     const ALIKE: f64 = 0.8;
     let lower = name.to_lowercase();
@@ -484,4 +483,9 @@ pub(crate) fn nearest<'name>(name: &str, known: &[&'name str]) -> Option<&'name 
     let scored = known.iter().map(|known| (score(known), *known));
     let best = scored.max_by(|left, right| left.0.total_cmp(&right.0))?;
     (best.0 >= ALIKE).then_some(best.1)
+}
+
+/// The same for people, in brackets; nothing if none is near.
+pub(crate) fn meant(name: &str, known: &[&str]) -> String {
+    nearest(name, known).map_or(String::new(), |word| format!(" (did you mean {word}?)"))
 }

@@ -32,10 +32,9 @@ fn calendar(instance: &InstanceFacts<'_>, now: DateTime<Utc>) -> Option<Finding>
     let due =
         instance.journal.as_ref().ok().and_then(|journal| plan::due_next(journal, policy)).unwrap_or(now);
     let opening = Opening::of(due, now, policy);
-    let told = format!("the next rotation is due at {}", readable(due));
     let Some(begins) = opening.begins else {
         let (next, every) = (opens_at(opening.opens), rounded(policy.rotate_every));
-        let what = format!("{told}, and no window is open in the {every} after that (rotate_every): {next}");
+        let what = text::no_window_in_time(readable(due), every, next);
         let why = "the rotation is blocked until then; apps are repaired all the same";
         let fix = fixes::in_file(id, "write a window, or end a freeze, in");
         return Some(Finding::error(Check::Windows, id, what, why).fixed_by(fix));
@@ -55,7 +54,9 @@ fn calendar(instance: &InstanceFacts<'_>, now: DateTime<Utc>) -> Option<Finding>
         waves => format!(" in {waves} waves, with {} between them,", rounded(policy.pause_between_waves)),
     };
     let what = format!(
-        "{told}, and can be done from {} on{open}; regenerating a key and giving it to {}{in_waves} takes about {}",
+        "the next rotation is due at {}, and can be done from {} on{open}; regenerating a key and giving it to {}{in_waves} takes \
+         about {}",
+        readable(due),
         readable(begins),
         count(apps, "app"),
         long(takes)

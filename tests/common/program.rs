@@ -266,6 +266,25 @@ fn drain(mut from: impl Read + Send + 'static) -> Printed {
     Printed { so_far, reading }
 }
 
+/// An address of this machine that answers nobody: as long as it is kept no other program can listen there.
+pub struct Nobody(tokio::net::TcpSocket);
+
+impl Nobody {
+    pub fn new() -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self(socket)
+    }
+
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+}
+
 /// A port that was free a moment ago, as the host picks it too.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()

@@ -14,6 +14,7 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode};
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use futures::stream;
 use reqwest::{Client, Url};
 use signalr_rekey::clock::Clock;
@@ -35,10 +36,20 @@ pub enum Mishap {
     Twice,
     /// The request takes effect, and its answer is lost.
     Lost,
+    /// Somebody else does something before the request is sent.
+    OthersBefore,
+    /// The same when the request took effect and was not yet answered.
+    OthersBetween,
 }
 
 /// The three places around a request at which a worker can die.
 pub const STOPS: [Mishap; 3] = [Mishap::StopBefore, Mishap::StopBetween, Mishap::StopAfter];
+
+/// The two places around a request at which others can come between. With the answer in hand is as before the next.
+pub const OTHERS: [Mishap; 2] = [Mishap::OthersBefore, Mishap::OthersBetween];
+
+/// What somebody else does meanwhile.
+pub type Others = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The interceptor. What has passed on it, and what is still to go wrong.
 pub struct Interceptor {
@@ -46,6 +57,7 @@ pub struct Interceptor {
     stop: Notify,
     /// Is shown the world at every request, before and after, and tells the time.
     watch: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    others: Others,
 }
 
 /// A request that is on its way.
@@ -78,9 +90,10 @@ impl Interceptor {
     pub fn new(
         mishap: Option<(usize, Mishap)>,
         watch: impl Fn() -> DateTime<Utc> + Send + Sync + 'static,
+        others: Others,
     ) -> Self {
         let state = State { mishap, ..State::default() };
-        Self { state: Mutex::new(state), stop: Notify::new(), watch: Box::new(watch) }
+        Self { state: Mutex::new(state), stop: Notify::new(), watch: Box::new(watch), others }
     }
 
     /// A request is about to be sent.
@@ -88,8 +101,10 @@ impl Interceptor {
         let now = (self.watch)();
         self.goes_on().await;
         let passage = self.state().pass(kind, now);
-        if passage.mishap == Some(Mishap::StopBefore) {
-            self.dies().await;
+        match passage.mishap {
+            Some(Mishap::StopBefore) => self.dies().await,
+            Some(Mishap::OthersBefore) => (self.others)().await,
+            _ => {}
         }
         passage
     }
@@ -103,7 +118,8 @@ impl Interceptor {
         match passage.mishap {
             Some(Mishap::StopBetween) => self.dies().await,
             Some(Mishap::StopAfter) => self.state().doomed = true,
-            Some(Mishap::StopBefore | Mishap::Twice | Mishap::Lost) | None => {}
+            Some(Mishap::OthersBetween) => (self.others)().await,
+            Some(Mishap::StopBefore | Mishap::Twice | Mishap::Lost | Mishap::OthersBefore) | None => {}
         }
         passage.mishap != Some(Mishap::Lost)
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use common::{CONSUMERS, count};
 use futures::FutureExt;
-use interceptor::{Mishap, STOPS};
+use interceptor::{Mishap, OTHERS, STOPS};
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 use scenario::{Journals, Played, Scenario, play, play_in, play_with};
@@ -48,7 +48,7 @@ async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mis
     undisturbed.judge(0);
     let (requests, deaths) = (undisturbed.interceptor.passed(), undisturbed.interceptor.deaths());
     let is_distinct = |nth: usize, kind: &str, mishap: Mishap| match mishap {
-        Mishap::Lost => true,
+        Mishap::Lost | Mishap::OthersBefore | Mishap::OthersBetween => true,
         Mishap::Twice => interceptor::writes(kind),
         Mishap::StopBefore | Mishap::StopBetween | Mishap::StopAfter => deaths.contains(&(nth, mishap)),
     };
@@ -145,7 +145,7 @@ async fn a_crash_at_every_point_of_a_due_rotation_with_a_container_app() {
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_repairing_a_container_app() {
+async fn a_crash_at_every_point_of_repairing_a_container_app_and_a_job() {
     a_crash(Scenario::ForcedContainers).await;
 }
 
@@ -222,6 +222,30 @@ async fn a_crash_at_every_point_of_repairing_a_static_web_app() {
 #[tokio::test]
 async fn a_crash_at_every_point_of_a_due_rotation_that_others_report_and_acknowledge() {
     a_crash(Scenario::DueReported).await;
+}
+
+/// A machine takes the key that there is for it and reports it in the midst of a run, beside every request of that. While the run
+/// has the lease the report is turned away, and is sent again.
+#[tokio::test]
+async fn a_report_comes_in_at_every_point_of_a_due_rotation() {
+    let scenario = Scenario::DueReported;
+    at_every_request(scenario, Journals::Memory, &OTHERS, Points::Every).await;
+    // Where the run has just given its lease back the machine is heard sooner than when it is waited for.
+    let reported = |played: &Played| {
+        let mut history = played.journals[1].history();
+        history
+            .find(|entry| played.began < entry.at && matches!(entry.event, Event::Reported { .. }))
+            .unwrap()
+            .at
+    };
+    let undisturbed = play(scenario, Journals::Memory, None).await;
+    let requests = undisturbed.interceptor.passed();
+    let mut sooner = 0;
+    for (before, _) in requests.iter().enumerate().filter(|(_, kind)| **kind == "journal write") {
+        let played = play(scenario, Journals::Memory, Some((1 + before, Mishap::OthersBetween))).await;
+        sooner += usize::from(reported(&played) < reported(&undisturbed));
+    }
+    assert!(sooner > 0, "no report was taken but where it is waited for");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use embedded_azure::{
 };
 use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{ConsumerId, KeyType, KeyValueId, ServiceId};
+use rekey_core::model::{ConnectionString, ConsumerId, KeyType, KeyValueId, ServiceId};
 use rekey_core::plan::{BlockedBy, Decision, External, WaitFor};
 use rekey_core::policy::FirstRotation;
 use signalr_rekey::clock::Clock;
@@ -25,7 +25,7 @@ use tokio::sync::broadcast::Receiver;
 use url::Url;
 
 use crate::common::{CONSUMERS, DAY, MINUTE, Story, all_hold, azurite, document_name, expire_lease, untrue};
-use crate::interceptor::{HEALTH, Interceptor, Mishap, Proxy, Stores, Timed};
+use crate::interceptor::{HEALTH, Interceptor, Mishap, Others, Proxy, Stores, Timed};
 use crate::watch::Watch;
 
 /// What the worker has to live through.
@@ -68,7 +68,7 @@ pub enum Scenario {
     ForcedVault,
     /// A known instance is due, and a container app is among its consumers.
     DueContainers,
-    /// Azure regenerates the key in use, which a container app has besides.
+    /// Azure regenerates the key in use, which a container app and a job have besides.
     ForcedContainers,
     /// A known instance is due, and one app gets its string through a reference to a key-value of App Configuration.
     DueKeyValue,
@@ -202,7 +202,7 @@ impl Scenario {
             Self::DueVault => "| a secret, to which an app refers |",
             Self::ForcedVault => "| a secret that is repaired |",
             Self::DueContainers => "| a container app |",
-            Self::ForcedContainers => "| a container app that is repaired |",
+            Self::ForcedContainers => "| a container app and a job that are repaired |",
             Self::DueKeyValue => "| a key-value, to which an app refers |",
             Self::ForcedKeyValue => "| a key-value that is repaired |",
             Self::DueContainerVault => "| a secret that a container app fetches |",
@@ -218,10 +218,10 @@ impl Scenario {
     /// Who signs besides the apps of the default world, as the embedded Azure names it.
     pub fn others(self) -> &'static [&'static str] {
         match self {
-            Self::DueContainers
-            | Self::ForcedContainers
-            | Self::DueContainerVault
-            | Self::ForcedContainerVault => &["containerApps/chat-api"],
+            Self::DueContainers | Self::DueContainerVault | Self::ForcedContainerVault => {
+                &["containerApps/chat-api"]
+            }
+            Self::ForcedContainers => &["containerApps/chat-api", "jobs/nightly"],
             // Of the executions only those are asked that begin from now on.
             Self::DueJob => &["jobs/nightly"],
             Self::DueStatic | Self::ForcedStatic => &["staticSites/pages", "staticSites/pages/7"],
@@ -343,7 +343,7 @@ impl Scenario {
             world.container_apps =
                 vec![ContainerApp { group, name, secrets, replicas: 2, ..ContainerApp::default() }];
         }
-        if self == Self::DueJob {
+        if matches!(self, Self::DueJob | Self::ForcedContainers) {
             let string = ContainerSecret::Value("{primary:sr-demo}".into());
             let secrets = [("signalr".to_owned(), string)].into();
             let (group, name) = ("rg-demo".into(), "nightly".into());
@@ -510,8 +510,8 @@ pub async fn play_with(
     let store = journals.of(&story).await;
     let watch = Arc::new(Watch::over(&story, scenario.others()));
     let interceptor = {
-        let watch = Arc::clone(&watch);
-        Arc::new(Interceptor::new(mishap, move || watch.look()))
+        let (watch, others) = (Arc::clone(&watch), reporting(&story, &store));
+        Arc::new(Interceptor::new(mishap, move || watch.look(), others))
     };
     let cured = Arc::new(AtomicBool::new(false));
     let is_well = is_well(&story, &cured);
@@ -532,6 +532,23 @@ pub async fn play_with(
     watch.look();
     let regenerated = in_effect(&mut events);
     Played { scenario, story, interceptor, watch, journals: [before, after], began, regenerated, untrue }
+}
+
+/// The machine takes the key that the apps have, and tells a handler, which looks once whether it can write that down.
+fn reporting(story: &Story, store: &Arc<dyn Store>) -> Others {
+    let (sim, clock) = (Arc::clone(&story.sim), Arc::clone(&story.clock));
+    let handler = Arc::new(story.worker(&sim.base().parse().unwrap(), Arc::clone(store), clock.clone()));
+    let service = story.config.instances[0].id.clone();
+    Box::new(move || {
+        let [(app, setting), ..] = CONSUMERS;
+        let string = sim.settings(app).unwrap()[setting].clone();
+        sim.edit_setting(MACHINES[0], setting, Some(&string)).unwrap();
+        let fingerprint = ConnectionString::parse(&string).unwrap().key().unwrap().fingerprint();
+        let report = KeyReport { service: service.clone(), name: MACHINES[0].parse().unwrap(), fingerprint };
+        let (handler, now) = (Arc::clone(&handler), clock.now());
+        // Who is turned away reports again: in this scenario when he is waited for.
+        Box::pin(async move { drop(handler.take_report(&report, now).await) })
+    })
 }
 
 /// The slot is well as long as it signs with the key that it had, or once somebody has cured it.

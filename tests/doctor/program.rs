@@ -7,7 +7,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use signalr_rekey::config::{Environment, load_from};
 
-use super::common::program::{Azure, text};
+use super::common::program::{Azure, Nobody, text};
 use super::{instance, site};
 
 fn searched(output: &Output) -> String {
@@ -254,9 +254,9 @@ async fn init_writes_to_stdout_and_says_what_it_could_not_read() {
 #[test]
 fn init_fails_where_azure_is_out_of_reach() {
     let azure = Azure::start(&[]);
-    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Nobody::new();
     let mut command = azure.command(&["init", "--output", "-"]);
-    let output = command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}")).output().unwrap();
+    let output = command.env("REKEY_RESOURCE_MANAGER", nobody.url()).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
 }
 

@@ -84,6 +84,7 @@ impl Canon<'_> {
         if let Some(machine) = &state.machine {
             self.key(machine.key);
             self.put(machine.excused);
+            self.put(state.belied);
         }
         // An expired lease is none.
         match state.document.lease.filter(|(_, expires)| *expires > state.now) {
@@ -97,6 +98,7 @@ impl Canon<'_> {
             state.crashes,
             state.outside,
             state.lost,
+            state.lies,
             state.faults,
             state.broken.map_or(9, |broken| broken as u8),
         ]);

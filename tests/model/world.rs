@@ -46,6 +46,9 @@ pub(crate) struct State {
     pub(crate) apps: Vec<App>,
     /// A machine that changes its key itself and reports which it holds; not in every model.
     pub(crate) machine: Option<App>,
+    /// A person has said that it holds another key than it does. What becomes of that key is no matter of ours, until the machine
+    /// has left it, and when it does.
+    pub(crate) belied: bool,
     /// How long readers that nobody sees may go on with a key that the last app has left.
     pub(crate) readers: Tick,
     /// When those readers have left a key sooner.
@@ -61,6 +64,8 @@ pub(crate) struct State {
     pub(crate) crashes: u8,
     pub(crate) outside: u8,
     pub(crate) lost: u8,
+    /// What a person said that is not so.
+    pub(crate) lies: u8,
     /// How many faults of all kinds may still happen.
     pub(crate) faults: u8,
     pub(crate) broken: Option<Broken>,
@@ -127,6 +132,7 @@ impl State {
             transit: vec![],
             apps: holds.iter().map(|held| App { key: keys[*held], excused: false }).collect(),
             machine: None,
+            belied: false,
             readers: 0,
             readers_left: BTreeMap::new(),
             // Somebody may have left either key just before the first check.
@@ -139,6 +145,7 @@ impl State {
             crashes: 0,
             outside: 0,
             lost: 0,
+            lies: 0,
             faults,
             broken: None,
         }
@@ -165,7 +172,7 @@ impl State {
         if self.is_leased() || !is_known || (self.reported() == Some(taken) && old == taken) {
             return false;
         }
-        if old != taken {
+        if old != taken && !std::mem::take(&mut self.belied) {
             self.leave(old);
         }
         self.machine = Some(App { key: taken, excused: !self.works(taken) });
@@ -178,6 +185,25 @@ impl State {
         }
         self.is_written();
         true
+    }
+
+    /// A person says that the machine holds a key, and it holds another: a write like the one above.
+    pub(crate) fn belie(&mut self, key_type: KeyType) -> bool {
+        let (key, holds) = (self.keys[key_type], self.machine.as_ref().map(|machine| machine.key));
+        if self.is_leased() || !self.is_on_record(key) || [holds, self.reported()].contains(&Some(key)) {
+            return false;
+        }
+        self.belied = true;
+        let (fingerprint, by) = (fingerprint(key), "somebody".to_owned());
+        self.record(Event::Acknowledged { consumer: machine().id, fingerprint, by });
+        self.is_written();
+        true
+    }
+
+    /// Whether it is the false word that let the machine's key die.
+    pub(crate) fn is_cut_off_by_a_word(&self) -> bool {
+        let of_ours = |machine: &App| !machine.excused && !self.works(machine.key);
+        self.belied && self.machine.as_ref().is_some_and(of_ours)
     }
 
     /// A person says that the readers have left a key, which no app holds by the journal: a write like the one above.
@@ -232,9 +258,9 @@ impl State {
         Some(id_of(&report.fingerprint))
     }
 
-    /// Everybody who holds a key.
+    /// Everybody who holds a key, but for a machine of which another was said.
     fn holders(&self) -> impl Iterator<Item = &App> {
-        self.apps.iter().chain(&self.machine)
+        self.apps.iter().chain(self.machine.as_ref().filter(|_| !self.belied))
     }
 
     pub(crate) fn works(&self, key: Id) -> bool {
@@ -371,7 +397,8 @@ impl State {
         self.left.retain(|id, _| is_there(id));
         self.readers_left.retain(|id, _| is_there(id));
         let handed_out = self.workers.iter().flatten().flat_map(|session| session.keys_in_hand());
-        let known: BTreeSet<Id> = handed_out.chain(self.holders().map(|holder| holder.key)).collect();
+        let held = self.apps.iter().chain(&self.machine).map(|holder| holder.key);
+        let known: BTreeSet<Id> = handed_out.chain(held).collect();
         self.killed.retain(|id| known.contains(id));
     }
 }

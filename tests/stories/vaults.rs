@@ -99,6 +99,25 @@ async fn a_secret_that_apps_refer_to_is_rotated_without_a_refused_call() {
     }
 }
 
+/// A secret knows no case, and whoever reads of it looks for it as he wrote it: in the configuration, else in a reference.
+#[tokio::test]
+async fn a_secret_is_told_of_as_it_is_written() {
+    let mut story = story([NEWEST, BY_NAME], HOUR).await;
+    let id = "https://kv-demo.vault.azure.net/secrets/SignalR".parse().unwrap();
+    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: HOUR, unused: false }];
+    let told = everything_told(&story, 10 * HOUR).await;
+    assert!(told.contains("kv-demo/SignalR") && !told.contains("kv-demo/signalr"), "{told}");
+    story.config.instances[0].vault_secrets.clear();
+    for (app, reference) in [("web", NEWEST), ("func", BY_NAME)] {
+        let reference = reference.replace("signalr", "SignalR");
+        story.sim.edit_setting(app, SETTING, Some(&reference)).unwrap();
+    }
+    story.sim.with(|state| state.deny("/", "Microsoft.KeyVault/vaults/secrets/getSecret/action"));
+    let told = everything_told(&story, HOUR).await;
+    assert!(told.contains("SignalR") && !told.contains("/signalr"), "{told}");
+    assert_eq!(story.sim.report().refused_unexplained, 0);
+}
+
 #[tokio::test]
 async fn who_refers_to_a_secret_is_repaired_after_a_forced_regeneration() {
     let story = story([NEWEST, BY_NAME], HOUR).await;

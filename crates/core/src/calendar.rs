@@ -194,6 +194,11 @@ pub fn instant(text: &str) -> Option<DateTime<Utc>> {
     Zone::named(zone).filter(|_| near)?.instants(shown).last().copied()
 }
 
+/// Whether there is a time zone of this name, in any case.
+pub fn is_zone(name: &str) -> bool {
+    Zone::named(name).is_some()
+}
+
 /// The names of all time zones, for who wrote one that there is not.
 pub fn zones() -> Vec<&'static str> {
     Zone::names().collect()

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use embedded_azure::KeyType;
+use embedded_azure::{Key, KeyType};
 use fastrand::Rng;
 
 use super::held::{Ill, holds};
@@ -125,7 +125,7 @@ impl Care {
         };
         for approving in events {
             if approving.key == due.key && now - TimeDelta::days(2) < approving.at {
-                storm.judge.approved(service.name(), &due.key);
+                storm.judge.approved(service.name(), &due.key, &storm.keys(service));
                 self.approved = Some(due.clone());
             }
             storm.run(service, Intent::approval(approving), None).await?;
@@ -159,9 +159,15 @@ impl Care {
 }
 
 impl Storm {
+    /// The keys that a service has now.
+    pub(super) fn keys(&self, service: &ServiceId) -> Vec<Key> {
+        let keys = self.azure.keys(service.name()).map(|keys| vec![keys.primary, keys.secondary]);
+        keys.unwrap_or_default()
+    }
+
     /// A person approves a rotation by the command. Whether it is on record.
     async fn approve(&mut self, service: &ServiceId, due: &Due) -> bool {
-        self.judge.approved(service.name(), &due.key);
+        self.judge.approved(service.name(), &due.key, &self.keys(service));
         let known = self.config.instances.iter().find(|known| known.id == *service);
         let Some(policy) = known.map(|known| &known.policy) else { return false };
         let event = plan::approves(due, "ada".into(), false, policy, self.clock.now());

@@ -12,8 +12,11 @@ use parking_lot::Mutex;
 use super::flaky_store::{At, Kill};
 use super::lasting::Lasting;
 use super::run::Storm;
-use super::world::{self, Consumer, Place, consumers, places};
+use super::world::{self, CONFIGURED, Consumer, FOLLOWED, Place, READERS, VAULT, consumers, places};
 use crate::clock::Clock;
+
+/// The setting of ours in an app that refers to a secret or key-value.
+const REFRESHED: &str = "REKEY_REFRESHED";
 
 /// What editors wrote and nobody may lose, by app and name.
 pub(super) type Kept = Arc<Mutex<BTreeMap<(String, String), String>>>;
@@ -180,12 +183,56 @@ impl Faults {
         if self.rng.u8(0..100) < 3 {
             self.plant(storm);
         }
+        if self.chance(8, "secret written anew") {
+            self.write_secret_anew(storm);
+        }
+        if self.chance(4, "secret written at the same time") {
+            self.write_secret_at_the_same_time(storm);
+        }
+        if self.chance(6, "references fetched slowly") {
+            let reader = READERS[self.rng.usize(0..READERS.len())];
+            // The app may be gone.
+            let _ = storm.azure.with(|state| state.refresh_references(reader));
+        }
+        if self.chance(3, "note of what was fetched lost") {
+            self.forget_what_was_fetched(storm);
+        }
         if self.chance(3, "containers scaled or restarted") {
             self.scale(storm);
         }
         if self.chance(2, "outside regeneration") {
             self.force(storm);
         }
+    }
+
+    /// Somebody saves a secret as it is: a new version, which nobody was made to fetch.
+    fn write_secret_anew(&mut self, storm: &Storm) {
+        let place = Place::Secret(self.secret());
+        if let Some(value) = place.read(&storm.azure) {
+            place.write(&storm.azure, &value);
+        }
+    }
+
+    /// He saves what he read before a worker wrote, just after that: there is no condition that would keep him from it.
+    fn write_secret_at_the_same_time(&mut self, storm: &Storm) {
+        let name = self.secret();
+        let Some(value) = Place::Secret(name).read(&storm.azure) else { return };
+        let nth = self.rng.usize(1..3);
+        storm.azure.after("KeyVault_SetSecret", nth, move |state| {
+            // It may be deleted.
+            let _ = state.set_secret(VAULT, name, &value);
+        });
+    }
+
+    /// A template that knows only its own settings takes ours away, which says what an app was made to fetch.
+    fn forget_what_was_fetched(&mut self, storm: &Storm) {
+        let readers = [READERS[0], READERS[1], "by-store", "by-sdk"];
+        // The app may be gone.
+        let _ = storm.azure.edit_setting(readers[self.rng.usize(0..readers.len())], REFRESHED, None);
+    }
+
+    fn secret(&mut self) -> &'static str {
+        [FOLLOWED, CONFIGURED][self.rng.usize(0..2)]
     }
 
     /// A container app is scaled, to nothing at times, or a person restarts it.

@@ -32,8 +32,9 @@ pub(super) struct Judge {
     calendars: BTreeMap<String, Calendar>,
     pauses: BTreeMap<String, Pause>,
     approved: Vec<Approved>,
-    /// The keys of each service that consumers hold or held, in the order in which they were first seen with them.
-    in_use: BTreeMap<String, Vec<Fingerprint>>,
+    /// When each key of a service was first listed: at its so many-th look.
+    listed: BTreeMap<(String, Fingerprint), usize>,
+    looks: usize,
     /// When a person last let a service go on.
     unblocked: BTreeMap<String, DateTime<Utc>>,
     /// How each place of a service was moved last, unless it was given another key since.
@@ -49,9 +50,9 @@ struct Approved {
     service: String,
     /// The key that it replaces.
     key: Fingerprint,
-    /// What else consumers held then, or had held. Of two keys in use that are due the newer is replaced, and who holds the older
-    /// is moved to that first: he who approves it is told of both.
-    older: Vec<Fingerprint>,
+    /// The other key of then, if it was older. Where consumers hold both keys, or may, and both are due, the newer is replaced,
+    /// and who holds the older is moved to that first: he who approves it is told of both.
+    older: Option<Fingerprint>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +76,8 @@ pub(super) struct Evidence {
     pub(super) answers: Vec<Answer>,
     /// Whether keys were replaced by force in its midst.
     pub(super) disturbed: bool,
+    /// The keys that each service has after it.
+    pub(super) keys: Vec<(String, Key)>,
 }
 
 /// How long after a window has closed that may still be written which was begun in it: a request is sent while its lease holds,
@@ -82,13 +85,11 @@ pub(super) struct Evidence {
 const AFTERMATH: TimeDelta = TimeDelta::seconds(120);
 
 impl Judge {
-    /// It begins with services and the keys that they have then.
-    pub(super) fn new(services: impl Iterator<Item = (String, Vec<Key>)>, start: DateTime<Utc>) -> Self {
-        let first = |keys: Vec<Key>| keys.iter().map(fingerprint).collect();
-        let in_use: BTreeMap<_, _> = services.map(|(name, keys)| (name, first(keys))).collect();
+    pub(super) fn new(services: impl Iterator<Item = String>, start: DateTime<Utc>) -> Self {
         Self {
-            calendars: in_use.keys().map(|name| (name.clone(), Calendar::of(name, start))).collect(),
-            in_use,
+            calendars: services.map(|name| (name.clone(), Calendar::of(&name, start))).collect(),
+            listed: BTreeMap::new(),
+            looks: 0,
             pauses: BTreeMap::new(),
             approved: Vec::new(),
             unblocked: BTreeMap::new(),
@@ -108,14 +109,12 @@ impl Judge {
         self.pauses.remove(service);
     }
 
-    /// A person approves the rotation that replaces a key.
-    pub(super) fn approved(&mut self, service: &str, key: &Fingerprint) {
-        let known = self.in_use.get(service).map(Vec::as_slice).unwrap_or_default();
-        let place = known.iter().position(|known| known == key);
-        // Which of the two that were there at first is the older nobody knows.
-        let is_older = |at: usize| place.is_some_and(|place| at < place || at < 2);
-        let older = known.iter().enumerate().filter(|(at, known)| *known != key && is_older(*at));
-        let older = older.map(|(_, known)| known.clone()).collect();
+    /// A person approves the rotation that replaces a key, while the service has these.
+    pub(super) fn approved(&mut self, service: &str, key: &Fingerprint, keys: &[Key]) {
+        let keys: Vec<Fingerprint> = keys.iter().map(fingerprint).collect();
+        let made = |key: &Fingerprint| self.listed.get(&(service.to_owned(), key.clone()));
+        let older = keys.iter().find(|other| *other != key && made(other) <= made(key));
+        let older = older.filter(|_| keys.contains(key)).cloned();
         self.approved.push(Approved { service: service.to_owned(), key: key.clone(), older });
     }
 
@@ -126,7 +125,11 @@ impl Judge {
 
     /// Takes down what is on record of a run, and tells what should not have been done.
     pub(super) fn hear(&mut self, evidence: Evidence) -> Vec<String> {
-        let Evidence { began, handovers, answers, disturbed } = evidence;
+        let Evidence { began, handovers, answers, disturbed, keys } = evidence;
+        self.looks += 1;
+        for (service, key) in keys {
+            self.listed.entry((service, fingerprint(&key))).or_insert(self.looks);
+        }
         let mut answers = answers.into_iter().peekable();
         let mut wrong = Vec::new();
         for handover in handovers {
@@ -147,12 +150,6 @@ impl Judge {
         let Handover { at, place, service, asked, left, given } = handover;
         let id = (service.clone(), place.clone());
         let last = self.moves.remove(&id);
-        let in_use = self.in_use.entry(service.clone()).or_default();
-        for new in given.iter().map(|(key, _)| fingerprint(key)) {
-            if !in_use.contains(&new) {
-                in_use.push(new);
-            }
-        }
         if !asked {
             return vec![];
         }
@@ -204,11 +201,11 @@ impl Judge {
         }
         let [replaced, given] = [from, to].map(fingerprint);
         let approves = |one: &Approved| {
-            let is_older = one.key == given && one.older.contains(&replaced);
+            let is_older = one.key == given && one.older.as_ref() == Some(&replaced);
             one.service == *service && (one.key == replaced || is_older)
         };
         if service == NORTH && !self.approved.iter().any(approves) {
-            wrong.push(format!("nobody has approved that {replaced} is replaced"));
+            wrong.push(format!("nobody has approved that {replaced} is replaced by {given}"));
         }
         wrong
     }
@@ -249,8 +246,7 @@ mod tests {
     }
 
     fn fresh() -> Judge {
-        let keys = || vec![key("old"), key("older")];
-        Judge::new([EAST, NORTH, WEST].into_iter().map(|name| (name.to_owned(), keys())), saturday())
+        Judge::new([EAST, NORTH, WEST].into_iter().map(str::to_owned), saturday())
     }
 
     fn key(name: &str) -> Key {
@@ -285,7 +281,7 @@ mod tests {
     /// What is said of a run that did this a second after it began.
     fn hear(judge: &mut Judge, handovers: Vec<Handover>, answers: Vec<Answer>) -> Vec<String> {
         let began = handovers.first().map_or(saturday(), |first| first.at) - TimeDelta::seconds(1);
-        judge.hear(Evidence { began, handovers, answers, disturbed: false })
+        judge.hear(Evidence { began, handovers, answers, disturbed: false, keys: vec![] })
     }
 
     #[test]
@@ -306,7 +302,8 @@ mod tests {
         assert!(said.len() == 1 && said[0].contains("no window is open"), "{said:?}");
         // What was begun before it closed is written to its end.
         let (began, handovers) = (closing - TimeDelta::minutes(2), vec![moved(EAST, "web-sr-east", closing)]);
-        let evidence = Evidence { began, handovers, answers: vec![], disturbed: false };
+        let (answers, keys) = (vec![], vec![]);
+        let evidence = Evidence { began, handovers, answers, disturbed: false, keys };
         assert_eq!(fresh().hear(evidence), Vec::<String>::new());
     }
 
@@ -335,27 +332,36 @@ mod tests {
     #[test]
     fn nobody_is_moved_before_its_own_approval() {
         let mut judge = fresh();
-        let fingerprint = |name: &str| fingerprint(&key(name));
-        judge.approved(NORTH, &fingerprint("another"));
-        judge.approved(EAST, &fingerprint("old"));
-        // One that was given before anybody held the key approves nothing that leads to it.
-        judge.approved(NORTH, &fingerprint("new"));
+        let approve = |judge: &mut Judge, service: &str, name: &str, keys: [&str; 2]| {
+            judge.approved(service, &fingerprint(&key(name)), &keys.map(key));
+        };
+        approve(&mut judge, NORTH, "another", ["another", "old"]);
+        approve(&mut judge, EAST, "old", ["old", "new"]);
+        // One that was given before there was the key approves nothing that leads to it.
+        approve(&mut judge, NORTH, "new", ["old", "another"]);
         let said = hear(&mut judge, vec![moved(NORTH, "web-sr-north", after(0))], vec![]);
         assert!(said.len() == 1 && said[0].contains("nobody has approved"), "{said:?}");
-        let mut of_the_newer = judge.clone();
-        judge.approved(NORTH, &fingerprint("old"));
+        approve(&mut judge, NORTH, "old", ["old", "new"]);
         let said = hear(&mut judge, vec![moved(NORTH, "by-store", after(1))], vec![]);
         assert_eq!(said, Vec::<String>::new());
+    }
 
-        // Both are in use, and the newer is approved: who holds the older is moved to that first, and nobody the other way.
-        of_the_newer.approved(NORTH, &fingerprint("new"));
-        let forth = moved(NORTH, "by-store", after(1));
-        assert_eq!(hear(&mut of_the_newer, vec![forth.clone()], vec![]), Vec::<String>::new());
-        let mut of_the_older = fresh();
-        hear(&mut of_the_older, vec![Handover { asked: false, ..forth.clone() }], vec![]);
-        of_the_older.approved(NORTH, &fingerprint("old"));
-        let said = hear(&mut of_the_older, vec![reversed(&forth, after(2))], vec![]);
-        assert!(said.len() == 1 && said[0].contains("nobody has approved"), "{said:?}");
+    /// Consumers hold both keys, and the rotation of one is approved.
+    #[test]
+    fn who_holds_the_older_of_two_keys_is_moved_to_the_newer_one_that_is_to_be_replaced() {
+        let listed = |judge: &mut Judge, name: &str| {
+            let (handovers, answers) = (vec![], vec![]);
+            let keys = vec![(NORTH.to_owned(), key(name))];
+            judge.hear(Evidence { began: saturday(), handovers, answers, disturbed: false, keys });
+        };
+        for (older, newer, fits) in [("old", "new", true), ("new", "old", false)] {
+            let mut judge = fresh();
+            listed(&mut judge, older);
+            listed(&mut judge, newer);
+            judge.approved(NORTH, &fingerprint(&key("new")), &[older, newer].map(key));
+            let said = hear(&mut judge, vec![moved(NORTH, "by-store", after(1))], vec![]);
+            assert_eq!(said.is_empty(), fits, "{said:?}");
+        }
     }
 
     #[test]

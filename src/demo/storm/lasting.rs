@@ -5,7 +5,7 @@ use std::sync::Arc;
 use embedded_azure::{BarrierKind, KeyType, State};
 
 use super::run::Storm;
-use super::world::{CONFIGURED, Consumer, FOLLOWED, KEY, STORE, VAULT};
+use super::world::{CONFIGURED, Consumer, FOLLOWED, KEY, READERS, STORE, VAULT};
 use crate::config::AppConfig;
 use rekey_core::model::AppId;
 
@@ -47,14 +47,14 @@ enum Kind {
     /// The key-value is locked.
     KeyValueLocked,
     /// The identity of an app may not read the secret that it refers to.
-    ReaderDenied,
+    ReaderDenied(&'static str),
     /// New replicas of a container app do not come up.
     ContainerBroken(&'static str),
     /// The role on what is written to a vault is missing.
     NoRoleOnVault,
 }
 
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 20] = [
     Kind::LockOnApp,
     Kind::LockOnGroup,
     Kind::DeleteLock,
@@ -70,7 +70,8 @@ const KINDS: [Kind; 19] = [
     Kind::SecretDisabled(CONFIGURED),
     Kind::SecretDeleted(CONFIGURED),
     Kind::KeyValueLocked,
-    Kind::ReaderDenied,
+    Kind::ReaderDenied(READERS[0]),
+    Kind::ReaderDenied(READERS[1]),
     Kind::ContainerBroken("api-east"),
     Kind::ContainerBroken("api-west"),
     Kind::NoRoleOnVault,
@@ -119,7 +120,9 @@ impl Lasting {
             Kind::KeyValueLocked => {
                 storm.azure.with(|state| state.lock_key_value(STORE, KEY, None, true)).ok()?;
             }
-            Kind::ReaderDenied => storm.azure.with(|state| state.deny_app("by-vault", &vault(&app), "*")),
+            Kind::ReaderDenied(reader) => {
+                storm.azure.with(|state| state.deny_app(reader, &vault(&app), "*"));
+            }
             Kind::ContainerBroken(name) => {
                 storm.azure.with(|state| state.break_revision(name, None, true)).ok()?;
             }
@@ -139,9 +142,10 @@ impl Lasting {
             Kind::SecretDisabled(CONFIGURED) | Kind::SecretDeleted(_) | Kind::ContainerBroken("api-west") => {
                 "sr-west"
             }
-            Kind::SecretDisabled(_) | Kind::ReaderDenied | Kind::ContainerBroken(_) | Kind::NoRoleOnVault => {
-                "sr-east"
-            }
+            Kind::SecretDisabled(_)
+            | Kind::ReaderDenied(_)
+            | Kind::ContainerBroken(_)
+            | Kind::NoRoleOnVault => "sr-east",
             Kind::KeyValueLocked => "sr-north",
             _ => &self.consumer.service,
         }
@@ -162,7 +166,7 @@ impl Lasting {
             Kind::SecretDisabled(_) => "secret disabled",
             Kind::SecretDeleted(_) => "secret deleted",
             Kind::KeyValueLocked => "key-value locked",
-            Kind::ReaderDenied => "reader denied",
+            Kind::ReaderDenied(_) => "reader denied",
             Kind::ContainerBroken(_) => "container app broken",
             Kind::NoRoleOnVault => "role on a vault missing",
         }
@@ -179,7 +183,7 @@ impl Lasting {
             | Kind::DisabledSubscription => {
                 storm.azure.with(State::lift_barriers);
             }
-            Kind::DenyAssignment | Kind::NoRole | Kind::ReaderDenied | Kind::NoRoleOnVault => {
+            Kind::DenyAssignment | Kind::NoRole | Kind::ReaderDenied(_) | Kind::NoRoleOnVault => {
                 storm.azure.with(State::allow_all);
             }
             // What was begun is there.

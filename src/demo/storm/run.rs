@@ -121,6 +121,9 @@ impl Progress {
     }
 }
 
+/// How long the platform takes to fetch the references of an app when somebody asks it to: no document says, and it may be long.
+const SLOWLY: Duration = Duration::from_secs(7 * 60);
+
 /// The timer's usual time, and a notice's.
 const TIMER: Duration = Duration::from_secs(9 * 60);
 const NOTICE: Duration = Duration::from_secs(25);
@@ -128,7 +131,14 @@ const NOTICE: Duration = Duration::from_secs(25);
 impl Storm {
     pub(super) async fn new(options: &StormOptions) -> Result<Self, Trouble> {
         let (world, clock) = (world::world(), Arc::new(VirtualClock::default()));
-        let rules = Options { tick: options.tick, seed: options.seed, ..Options::like_azure() };
+        let rules = Options {
+            tick: options.tick,
+            seed: options.seed,
+            refresh_takes: SLOWLY,
+            // No document says whether it does.
+            refresh_restarts: options.seed.is_multiple_of(2),
+            ..Options::like_azure()
+        };
         let config = setup::config(&world, &options.policy);
         let mut config = config.map_err(|error| Trouble::of("the world has an id that is none", &error))?;
         world::complete(&mut config)?;
@@ -137,13 +147,10 @@ impl Storm {
         let azure = EmbeddedAzure::start(world, rules, clock.clone(), ([127, 0, 0, 1], 0).into()).await;
         let azure = azure.map_err(|error| Trouble::of("the embedded Azure cannot be started", &error))?;
         let azure = Arc::new(azure);
+        azure.with(world::pin)?;
         let health = Health::start(Arc::clone(&azure), Arc::clone(&clock), options.seed).await?;
         let config = Arc::new(config);
-        let services = config.instances.iter().map(|known| {
-            let name = known.id.name();
-            let keys = azure.keys(name).map(|keys| vec![keys.primary, keys.secondary]);
-            (name.to_owned(), keys.unwrap_or_default())
-        });
+        let services = config.instances.iter().map(|known| known.id.name().to_owned());
         let judge = Judge::new(services, now);
         let base =
             Url::parse(azure.base()).map_err(|error| Trouble::of("the embedded Azure has no URL", &error))?;
@@ -327,7 +334,13 @@ impl Storm {
         let handovers = self.azure.with(State::take_handovers);
         let answers = self.health.answers();
         self.all_well = answers.iter().all(|answer| answer.well);
-        let evidence = Evidence { began: self.began, handovers, answers, disturbed: self.disturbed_round };
+        let keys = self.config.instances.iter().flat_map(|known| {
+            let name = known.id.name();
+            self.keys(&known.id).into_iter().map(move |key| (name.to_owned(), key))
+        });
+        let keys = keys.collect();
+        let evidence =
+            Evidence { began: self.began, handovers, answers, disturbed: self.disturbed_round, keys };
         let round = self.rounds;
         let wrong = self.judge.hear(evidence);
         self.untrue.extend(wrong.into_iter().map(|wrong| format!("in round {round} {wrong}")));

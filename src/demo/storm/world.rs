@@ -24,12 +24,15 @@ const GROUP: &str = "rg-storm";
 const WEB: &str = "Azure__SignalR__ConnectionString";
 
 pub(super) const VAULT: &str = "kv-storm";
-/// Read by an app's reference, by a container app and by a machine that reports.
+/// Read by the references of apps, of which one names a version, by a container app and by a machine that reports.
 pub(super) const FOLLOWED: &str = "signalr-east";
 /// No reference leads to it: somebody reads it whom nobody sees.
 pub(super) const CONFIGURED: &str = "signalr-west";
 pub(super) const STORE: &str = "cs-storm";
 pub(super) const KEY: &str = "SignalR";
+
+/// The apps whose references lead to it.
+pub(super) const READERS: [&str; 2] = ["by-vault", "by-version"];
 
 /// Their sites play what is no resource of Azure: they are in no configuration.
 pub(super) const REPORTER: &str = "vm-east";
@@ -57,7 +60,14 @@ pub(super) fn world() -> World {
     sites.push(shared);
     let by_vault = format!("@Microsoft.KeyVault(VaultName={VAULT};SecretName={FOLLOWED})");
     let by_store = format!("@Microsoft.AppConfiguration(Endpoint=https://{STORE}.azconfig.io; Key={KEY})");
-    for (name, value) in [("by-vault", by_vault), ("by-store", by_store), (PARTNER, primary(NORTH))] {
+    let [by_vault_name, by_version_name] = READERS;
+    let strings = [
+        (by_vault_name, by_vault.clone()),
+        (by_version_name, by_vault),
+        ("by-store", by_store),
+        (PARTNER, primary(NORTH)),
+    ];
+    for (name, value) in strings {
         let mut site = site(name, "app");
         site.settings.insert(WEB.into(), value);
         sites.push(site);
@@ -123,6 +133,16 @@ fn pages(service: &str) -> StaticWebApp {
         environments: BTreeMap::from([("7".into(), preview)]),
         ..StaticWebApp::default()
     }
+}
+
+/// Lets one of the apps name the version that there is: which one that is nobody knows before.
+pub(super) fn pin(state: &mut State) -> Result<(), Trouble> {
+    let unusable = |error| Trouble::of("the storm has a secret that is none", &error);
+    let version = state.secret_versions(VAULT, FOLLOWED).map_err(unusable)?.pop().unwrap_or_default();
+    let pinned =
+        format!("@Microsoft.KeyVault(VaultName={VAULT};SecretName={FOLLOWED};SecretVersion={version})");
+    let written = state.edit_setting(READERS[1], WEB, Some(&pinned));
+    written.map_err(|error| Trouble::of("the storm has a setting that is none", &error))
 }
 
 /// Adds to a configuration what a world does not tell: who reads what, and who is no resource of Azure.
@@ -202,7 +222,8 @@ pub(super) fn consumers() -> Vec<Consumer> {
             all.push(consumer("web-shared".into(), Some(setting)));
         }
     }
-    for (app, service) in [("by-vault", EAST), ("by-store", NORTH), ("by-sdk", NORTH)] {
+    let readers = READERS.map(|app| (app, EAST));
+    for (app, service) in readers.into_iter().chain([("by-store", NORTH), ("by-sdk", NORTH)]) {
         all.push(Consumer { app: app.into(), setting: None, service: service.into() });
     }
     all

@@ -108,6 +108,9 @@ sentences! {
     acknowledge_left(by, consumer, key_type, key) = "{by} says: whoever reads {consumer} has left the {key_type} key ({key})";
     acknowledged(name) = "{name}: recorded; the next run goes by it";
 
+    // In the place of the name of an instance.
+    LIKE_A_KEY = "(a text that looks like a key)";
+
     // `pause` and `resume`.
     PAUSE_NO_TIME = "--until is no time: write one with an offset (2026-12-01T08:00Z), a time and a zone (\"2026-12-01T08:00 \
         Europe/Berlin\"; not one that its clock leaves out), or a duration from now (12h). Nothing was done";
@@ -153,8 +156,9 @@ sentences! {
     FORECAST_ENDLESS = "no end is foreseen: the rotation takes so long that the next one is due before it is over. Write a longer \
         rotate_every, or a shorter pause_between_waves or grace";
     next_begins(at) = "the next rotation may begin at {at}, when a window is open and no pause or freeze is on";
-    next_never_begins(due, every, next) = "the next rotation is due at {due}, and no window is open in the {every} after that \
-        (rotate_every): {next}. It will be blocked until then; apps are repaired all the same. Write a window, or end a freeze";
+    no_window_in_time(due, every, next) = "the next rotation is due at {due}, and no window is open in the {every} after that \
+        (rotate_every): {next}";
+    next_never_begins(what) = "{what}. It will be blocked until then; apps are repaired all the same. Write a window, or end a freeze";
     STATUS_RESOLVE = "no key is regenerated until what is said above is resolved; an app that is cut off is repaired by the \
         first run that can read and write it";
     STATUS_CHECKS_AGAIN = "the next run checks again, and repairs whoever it finds cut off";

@@ -489,7 +489,7 @@ words! {
         Self::NoPost => "it is not POST, by which reports are sent";
         Self::MoreMembers => "it has other members than instance, name and fingerprint";
         Self::NoServiceId => "it is not the resource id of a SignalR service";
-        Self::NoName => "it is not a name of letters, digits, '.', '_' and '-'";
+        Self::NoName => "it is not a name of letters, digits, '.', '_' and '-', or looks like a key";
         Self::NoParameter => "it has a parameter other than instance and format, or one of them that is no text";
         Self::NoFormat => "it is neither html nor json";
         Self::NoFingerprint => "it is not a fingerprint, which has 16 hexadecimal digits, as `signalr-rekey status` shows them";

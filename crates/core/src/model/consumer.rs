@@ -407,7 +407,9 @@ mod tests {
         );
         for text in ["reporter:iis-01", "manual:partner-gateway"] {
             let external: ConsumerId = text.to_uppercase().parse().unwrap();
-            assert!(external.is_external() && String::from(external.clone()) == text, "{external:?}");
+            assert!(external.is_external() && external == text.parse().unwrap(), "{external:?}");
+            let (kind, name) = text.split_once(':').unwrap();
+            assert_eq!(String::from(external), format!("{kind}:{}", name.to_uppercase()), "as it is written");
         }
         for text in [
             format!("keyVault:{id}"),

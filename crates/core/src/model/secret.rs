@@ -6,12 +6,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::id::IdError;
+use super::name::AnyCase;
 
-/// A secret of a Key Vault, whatever its version: the vault's host and the secret's name, neither of which knows of case.
+/// A secret of a Key Vault, whatever its version: the vault's host, which is in lower case as Azure answers it, and the
+/// secret's name as somebody wrote it. Neither knows of case.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SecretId {
     host: String,
-    name: String,
+    name: AnyCase,
 }
 
 /// A reference of App Service to a secret, in one of the documented forms.
@@ -29,8 +31,8 @@ impl SecretId {
     /// Nothing where a name is not one that Azure would have given: names are letters, digits and hyphens, of vaults at most
     /// 24, of secrets at most 127 (docs: Key Vault, object identifiers).
     pub fn new(host: &str, name: &str) -> Option<Self> {
-        let (host, name) = (host.to_ascii_lowercase(), name.to_ascii_lowercase());
-        (is_host(&host) && is_name(&name, 127)).then_some(Self { host, name })
+        let host = host.to_ascii_lowercase();
+        (is_host(&host) && is_name(name, 127)).then(|| Self { host, name: AnyCase::new(name) })
     }
 
     /// The host of the vault.
@@ -51,7 +53,7 @@ impl SecretId {
 
     /// The secret's name.
     pub fn name(&self) -> &str {
-        &self.name
+        self.name.as_str()
     }
 
     fn of_url(url: &str) -> Option<SecretReference> {
@@ -80,7 +82,7 @@ impl FromStr for SecretId {
 
 impl fmt::Display for SecretId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "https://{}/secrets/{}", self.host, self.name)
+        write!(f, "https://{}/secrets/{}", self.host, self.name())
     }
 }
 
@@ -172,6 +174,17 @@ mod tests {
             let read = SecretReference { secret: secret.clone(), version };
             assert_eq!(SecretReference::read(value, "vault.azure.net"), Some(read), "{value}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_shown_as_it_is_written_and_compared_without_case() {
+        let url = "https://chat.vault.azure.net/secrets/SignalR-Chat";
+        let written: SecretId = url.parse().unwrap();
+        assert_eq!((written.to_string().as_str(), written.name()), (url, "SignalR-Chat"));
+        assert_eq!(url.to_lowercase().parse(), Ok(written.clone()));
+        let reference = "@Microsoft.KeyVault(VaultName=Chat;SecretName=SignalR-Chat)";
+        let read = SecretReference::read(reference, "vault.azure.net").unwrap().secret;
+        assert_eq!((read.to_string().as_str(), read), (url, written));
     }
 
     #[test]

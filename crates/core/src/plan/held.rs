@@ -104,7 +104,7 @@ impl View<'_> {
             return decision;
         }
         let Some(due) = self.due() else { return decision };
-        let held = if self.is_urgent(self.may_begin(&due)) { None } else { self.hold(&due) };
+        let held = if self.urgent(&due).is_some() { None } else { self.hold(&due) };
         let held =
             held.map(|held| if self.is_rotation(&due) { held } else { going_home(held, due.key_type) });
         match held {
@@ -168,13 +168,10 @@ impl View<'_> {
         if waits { None } else { self.policy.calendar().opens(paused) }
     }
 
-    fn is_urgent(&self, begins: Option<DateTime<Utc>>) -> bool {
-        self.urgent(begins).is_some()
-    }
-
-    /// Why whoever waits is cut off before: the keys are compromised, or a regeneration of a key that they hold is announced for
-    /// a time before that.
-    fn urgent(&self, begins: Option<DateTime<Utc>>) -> Option<Urgent> {
+    /// Why a rotation does not wait, if so: the keys that consumers hold are compromised, or one of them is announced to be
+    /// regenerated before the wait would be over.
+    fn urgent(&self, due: &Due) -> Option<Urgent> {
+        let begins = self.may_begin(due);
         let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
         let urgent = held.filter_map(|key_type| {
             if self.is_compromised(key_type) {
@@ -216,7 +213,7 @@ fn going_home(held: Decision, left: KeyType) -> Decision {
 pub fn asks(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Asks {
     let Some(keys) = journal.keys() else { return Asks::Nothing };
     let view = View { snapshot, journal, keys, policy, now };
-    match view.due().filter(|due| view.is_to_be_asked(due) && !view.is_urgent(view.may_begin(due))) {
+    match view.due().filter(|due| view.is_to_be_asked(due) && view.urgent(due).is_none()) {
         None => Asks::Nothing,
         Some(due) => match view.approval(&due).cloned() {
             Some(approval) => Asks::Given(due, approval),
@@ -232,7 +229,7 @@ pub fn asks(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTi
 pub fn urgent(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Option<Urgent> {
     let view = View { snapshot, journal, keys: journal.keys()?, policy, now };
     let due = view.due()?;
-    view.urgent(view.may_begin(&due)).filter(|_| view.hold(&due).is_some())
+    view.urgent(&due).filter(|_| view.hold(&due).is_some())
 }
 
 /// When the next rotation may begin, by what is on record; nothing if nobody is known to hold a key.

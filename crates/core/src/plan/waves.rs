@@ -53,11 +53,9 @@ impl WaveOrder {
         };
         let differ = groups.iter().filter_map(|group| {
             let waves = configured(group);
-            let by = || group.iter().filter(|one| usual(one).is_none()).cloned().collect();
-            waves
-                .iter()
-                .any(|(_, wave)| *wave != waves[0].1)
-                .then(|| WavesDiffer { by: by(), waves: waves.clone() })
+            let by = group.iter().filter(|one| usual(one).is_none()).cloned().collect();
+            let is_so = waves.iter().any(|(_, wave)| *wave != waves[0].1);
+            is_so.then_some(WavesDiffer { waves, by })
         });
         let differ = differ.collect();
         let wave = |group: &BTreeSet<ConsumerId>| {

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::{page, web};
 use crate::app::App;
 use crate::call::{Answer, Answered, Call};
-use crate::clock::delta;
 use crate::platform::{Resolution, ResolveStatus};
 use crate::references::{Reference, Source};
 use crate::state::State;
@@ -43,8 +42,7 @@ pub(crate) fn of_connection_string(state: &mut State, call: &Call) -> Answered {
 /// are among them, as here, nobody says.
 pub(crate) fn refresh(state: &mut State, call: &Call) -> Answered {
     let at = web::find(state, call)?;
-    let done = state.now + delta(state.options.refresh_takes);
-    state.apps[at].refreshed_at.get_or_insert(done);
+    state.begin_refresh(at);
     Ok(Answer::ok(json!({"value": settings(state, at)})))
 }
 

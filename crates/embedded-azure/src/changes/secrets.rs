@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use super::{EditError, Unknown, enumerate};
 use crate::activity::ActivityKind;
+use crate::clock::delta;
 use crate::ids::Key;
 use crate::state::State;
 use crate::vaults::{Content, Secret, Vault, Version};
@@ -100,6 +101,19 @@ impl State {
     pub fn secret_versions(&self, vault: &str, name: &str) -> Result<Vec<String>, Unknown> {
         let versions = &self.present(vault, name)?.versions;
         Ok(versions.iter().map(|version| version.id.clone()).collect())
+    }
+
+    /// Asks the platform to fetch the references of an app again, as a person does in the portal (docs: Use Key Vault references,
+    /// Rotation). It is done after [`refresh_takes`](crate::Options::refresh_takes).
+    pub fn refresh_references(&mut self, app: &str) -> Result<(), Unknown> {
+        let at = self.app(app)?;
+        self.begin_refresh(at);
+        Ok(())
+    }
+
+    pub(crate) fn begin_refresh(&mut self, app: usize) {
+        let done = self.now + delta(self.options.refresh_takes);
+        self.apps[app].refreshed_at.get_or_insert(done);
     }
 
     /// Adds a version to a secret that is not deleted, or makes it.

@@ -20,7 +20,7 @@ use crate::report::text::{InWords, command as words, readable};
 use crate::store::{self, peek};
 use crate::terminal::{self, Exit};
 use rekey_core::evidence::{self, Document, Found, Record};
-use rekey_core::journal::{ChangeStep, Journal};
+use rekey_core::journal::{ChangeStep, Journal, LeftOut};
 use rekey_core::time::delta;
 
 /// How many documents are read at the same time.
@@ -74,9 +74,9 @@ struct Service {
     faults: Vec<String>,
     /// How many documents there are, of all times.
     documents: usize,
-    /// How many changes wait for theirs, or were left out.
+    /// How many changes wait for theirs, and what of them there was no room for.
     waiting: usize,
-    left_out: u64,
+    left_out: LeftOut,
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<Change>>,
 }
@@ -197,7 +197,7 @@ fn changes(found: &Found, since: DateTime<Utc>, faults: &mut Vec<String>) -> Vec
 fn check(journal: &Journal, service: &ServiceConfig, found: &Found) -> Vec<String> {
     let next: Result<Option<Document>, _> = evidence::next(journal, &service.id);
     let next = next.ok().flatten();
-    let flaws = evidence::verify(journal.evidence().head(), next.as_ref(), found);
+    let flaws = evidence::verify(journal.evidence(), next.as_ref(), found);
     flaws.iter().map(InWords::in_words).collect()
 }
 
@@ -208,9 +208,7 @@ impl Report {
             one.faults.iter().map(move |fault| format!("{name}: {fault}")).collect::<Vec<_>>()
         };
         let exit = complain_once(self.instances.iter().flat_map(fault).collect());
-        for one in self.instances.iter().filter(|one| one.waiting > 0 || one.left_out > 0) {
-            terminal::complain(&words::evidence_waits(&one.name, one.waiting, one.left_out));
-        }
+        self.instances.iter().filter_map(Service::owes).for_each(|owes| terminal::complain(&owes));
         if self.of_others > 0 {
             terminal::complain(&words::evidence_of_others(self.of_others));
         }
@@ -280,8 +278,8 @@ impl Report {
                         @for fault in &one.faults {
                             p.bad { (one.name) ": " (fault) }
                         }
-                        @if one.waiting > 0 || one.left_out > 0 {
-                            p.bad { (words::evidence_waits(&one.name, one.waiting, one.left_out)) }
+                        @if let Some(owes) = one.owes() {
+                            p.bad { (owes) }
                         }
                     }
                     @if self.of_others > 0 {
@@ -300,6 +298,14 @@ impl Report {
 const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;margin:1rem;color-scheme:light dark}\
     table{border-collapse:collapse}th,td{border:1px solid;padding:.2rem .5rem;text-align:left;vertical-align:top;\
     overflow-wrap:anywhere}.bad{color:#b3261e;font-weight:600}";
+
+impl Service {
+    /// That changes wait for their documents, if any does.
+    fn owes(&self) -> Option<String> {
+        let Self { name, waiting, left_out: LeftOut { changes, entries }, .. } = self;
+        (*waiting > 0).then(|| words::evidence_waits(name, waiting, changes, entries))
+    }
+}
 
 impl Change {
     /// When it was over, what it was, who asked, the keys that were made, what became of those of before, who was moved, and

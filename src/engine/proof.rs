@@ -11,11 +11,11 @@ use super::RunError;
 use super::check::Check;
 use super::run::{OldKey, RESERVE, Run};
 use crate::azure::data_plane::Probe;
-use crate::report::text::run::{document_not_made, old_key_lost};
+use crate::report::text::run::{document_not_made, evidence_left_out, old_key_lost};
 use crate::report::{RunEvent, cause};
 use crate::store::{self, Lease};
 use rekey_core::evidence;
-use rekey_core::journal::{Event, Fate};
+use rekey_core::journal::{Event, Fate, LeftOut};
 use rekey_core::model::{Fingerprint, Key, KeyType};
 use rekey_core::plan::Decision;
 use rekey_core::policy::Verify;
@@ -107,21 +107,26 @@ impl Run<'_> {
                 Ok(Some(document)) => document,
                 Ok(None) => break,
                 Err(error) => {
-                    let why = document_not_made(&cause::told(&error));
-                    self.emit_once(RunEvent::NotProved { why, passes: false });
+                    self.not_proved(lease, document_not_made(&cause::told(&error)), false);
                     break;
                 }
             };
             let (store, clock) = (&*self.engine.store, &self.engine.clock);
             if let Err(error) = store::keep_evidence(store, clock, &document).await {
-                let (why, passes) = (cause::told(&error), error.is_passing());
-                self.emit_once(RunEvent::NotProved { why, passes });
+                self.not_proved(lease, cause::told(&error), error.is_passing());
                 break;
             }
             let evidence::Document { name, sha256, .. } = document;
             self.record(lease, Event::EvidenceKept { name, sha256 })?;
         }
         Ok(())
+    }
+
+    fn not_proved(&mut self, lease: &Lease, why: String, passes: bool) {
+        let LeftOut { changes, entries } = lease.journal().evidence().left_out();
+        let is_whole = changes == 0 && entries == 0;
+        let why = if is_whole { why } else { evidence_left_out(&why, changes, entries) };
+        self.emit_once(RunEvent::NotProved { why, passes });
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::lease::put_surely;
 use super::{EVIDENCE, Found, Store, StoreError};
 use crate::clock::Clock;
-use rekey_core::evidence::Document;
+use rekey_core::evidence::{Document, next};
+use rekey_core::journal::Journal;
+use rekey_core::model::ServiceId;
 
 /// Writes a document. One that is there already is as good, if it is the same: whoever wrote it died before he put that on record.
 pub(crate) async fn keep_evidence(
@@ -19,6 +21,17 @@ pub(crate) async fn keep_evidence(
         Err(StoreError::Changed) => Err(StoreError::OtherEvidence { name: document.name.clone() }),
         Err(error) => Err(error),
     }
+}
+
+/// The name of the document that stands in the way of the next one, if another does.
+pub(crate) async fn in_the_way(
+    store: &dyn Store,
+    journal: &Journal,
+    service: &ServiceId,
+) -> Result<Option<String>, StoreError> {
+    let Ok(Some(next)) = next(journal, service) else { return Ok(None) };
+    let there = evidence(store, &next.name).await?;
+    Ok(there.filter(|there| *there != next.body).map(|_| next.name))
 }
 
 /// A document, if it is there.

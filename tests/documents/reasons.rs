@@ -498,6 +498,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::Concluded { finished: true },
         Event::Concluded { finished: false },
         Event::EvidenceKept { name: "2026/01/a.json".into(), sha256: "0".into() },
+        Event::EvidenceBegun { found: "2026/01/a.json".into() },
         Event::Paused { until: now(), by: "ada".into(), why: "an audit".into() },
         Event::Resumed { by: "ada".into() },
         approved(false),
@@ -550,6 +551,7 @@ pub(super) fn events() -> Vec<Event> {
             | Event::OldKeyTried { .. }
             | Event::Concluded { .. }
             | Event::EvidenceKept { .. }
+            | Event::EvidenceBegun { .. }
             | Event::ExternalAwaited { .. } => {}
         }
     }

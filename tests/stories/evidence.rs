@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::common::hooked::{Forgetful, Hooked};
-use super::common::{DAY, HOUR, MINUTE, Story};
+use super::common::{DAY, HOUR, MINUTE, Story, document_name};
 use super::{SECONDARY, settled};
 use embedded_azure::World;
 use futures::FutureExt;
@@ -13,8 +13,9 @@ use rekey_core::intent::Intent;
 use rekey_core::journal::{AskedBy, ChangeStep, Event, Fate, How, OldKey};
 use rekey_core::model::ServiceId;
 use rekey_core::policy::Verify;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::report::Ending;
-use signalr_rekey::store::{EVIDENCE, Store, StoreError, evidence_names};
+use signalr_rekey::store::{EVIDENCE, Lease, Store, StoreError, evidence_names};
 
 fn service(story: &Story) -> ServiceId {
     story.config.instances[0].id.clone()
@@ -38,7 +39,7 @@ async fn records(story: &Story) -> Vec<Record> {
 async fn flaws(story: &Story) -> Vec<Flaw> {
     let (journal, documents) = (story.journal().await, documents(story).await);
     let next = evidence::next(&journal, &service(story)).unwrap();
-    evidence::verify(journal.evidence().head(), next.as_ref(), &documents)
+    evidence::verify(journal.evidence(), next.as_ref(), &documents)
 }
 
 fn old_keys(record: &Record) -> Vec<OldKey> {
@@ -166,6 +167,38 @@ async fn another_document_under_the_name_is_left_and_told() {
     assert!(
         matches!(&flaws(&story).await[..], [Flaw::NoHead { last, .. }, Flaw::Unreadable { .. }] if *last == name)
     );
+}
+
+/// A restore: the chain goes on elsewhere once a person says so, and what nobody vouches for is told from then on.
+#[tokio::test]
+async fn an_older_journal_that_was_put_back_has_its_evidence_in_a_new_chain() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let name = document_name(&service(&story));
+    let (older, _) = story.store.get(&name).await.unwrap().document.unwrap();
+    story.force("sr-demo", &[SECONDARY]).unwrap();
+    story.clock.advance(2 * MINUTE);
+    story.watch(HOUR).await;
+    let [_, lost] = &documents(&story).await.into_keys().collect::<Vec<_>>()[..] else { panic!() };
+    let (_, etag) = story.store.get(&name).await.unwrap().document.unwrap();
+    story.store.put(&name, older, Some(&etag)).await.unwrap();
+
+    let reports = story.watch(HOUR).await;
+    let Ending::Failed(why) = &reports[0].ending else { panic!("{:#?}", reports[0].ending) };
+    assert!(why.contains(&format!("there is another document {lost}")) && why.contains("unblock"), "{why}");
+    assert_eq!(story.refused(), 0, "keys are looked after all the same");
+    let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) = (story.store.clone(), story.clock.clone());
+    let mut lease = Lease::acquire(store, clock, &service(&story), "a person").await.unwrap();
+    lease.record(Event::EvidenceBegun { found: lost.clone() }).unwrap();
+    lease.release().await.unwrap();
+    assert!(settled(&story.watch(HOUR).await));
+    assert_eq!(flaws(&story).await, [Flaw::Unknown { name: lost.clone() }]);
+    let begun: Vec<Record> =
+        records(&story).await.into_iter().filter(|record| record.anew.is_some()).collect();
+    let [Record { anew: Some(anew), sequence: 1, previous: None, .. }] = &begun[..] else {
+        panic!("{begun:#?}")
+    };
+    assert_eq!((&anew.found, anew.last.as_ref().map(|last| last.sequence)), (lost, Some(1)));
 }
 
 #[tokio::test]

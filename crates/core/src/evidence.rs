@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::journal::{Change, Head, Journal};
+use crate::journal::{Anew, Change, Evidence, Head, Journal};
 use crate::model::ServiceId;
 
 /// The version of what is written.
@@ -39,6 +39,9 @@ pub struct Record {
     pub sequence: u64,
     /// The one before; nothing in the first.
     pub previous: Option<Previous>,
+    /// In the first of a chain that was begun in the place of another: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anew: Option<Anew>,
     pub what: String,
     pub change: Change,
 }
@@ -66,6 +69,7 @@ pub fn next(journal: &Journal, service: &ServiceId) -> Result<Option<Document>, 
         chain,
         sequence,
         previous,
+        anew: evidence.anew().cloned(),
         what: change.what().to_owned(),
         change: change.clone(),
     };
@@ -170,7 +174,7 @@ pub type Found = BTreeMap<String, Result<Vec<u8>, String>>;
 
 /// Checks the evidence of a service against its journal: from the last document back to the first. `next` is the one that would be
 /// written now: it may be there already, where whoever wrote it died before he put that down.
-pub fn verify(head: Option<&Head>, next: Option<&Document>, documents: &Found) -> Vec<Flaw> {
+pub fn verify(evidence: &Evidence, next: Option<&Document>, documents: &Found) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let mut chains: BTreeMap<DateTime<Utc>, BTreeMap<u64, &str>> = BTreeMap::new();
     let mut beside = BTreeSet::new();
@@ -188,13 +192,16 @@ pub fn verify(head: Option<&Head>, next: Option<&Document>, documents: &Found) -
     flaws.extend(
         beside.iter().filter(|name| !is_next(name)).map(|name| Flaw::Unknown { name: (*name).to_owned() }),
     );
-    if let Some(head) = head {
+    let mut last = evidence.last().cloned();
+    while let Some(head) = last {
         let numbers = chains.remove(&head.chain).unwrap_or_default();
         let beyond = numbers.range(head.sequence.saturating_add(1)..).map(|(_, name)| *name);
         let beyond = beyond.filter(|name| !is_next(name));
         flaws.extend(beyond.map(|name| Flaw::Unknown { name: name.to_owned() }));
-        let last = Some((head.name.as_str(), head.sha256.as_str()));
-        walk((head.chain, head.sequence), last, &numbers, documents, &mut flaws);
+        let vouched = Some((head.name.as_str(), head.sha256.as_str()));
+        let before = walk((head.chain, head.sequence), vouched, &numbers, documents, &mut flaws);
+        // One that was begun in its place is a later one.
+        last = before.filter(|before| before.chain < head.chain);
     }
     for (chain, numbers) in chains {
         let Some((sequence, last)) = numbers.last_key_value() else { continue };
@@ -203,20 +210,23 @@ pub fn verify(head: Option<&Head>, next: Option<&Document>, documents: &Found) -
         }
         let (documents_of, name) = (numbers.len(), (*last).to_owned());
         flaws.push(Flaw::NoHead { chain, documents: documents_of, last: name });
+        // Nothing vouches for what it says of a chain of before, which is told like this one.
         walk((chain, *sequence), None, &numbers, documents, &mut flaws);
     }
     flaws
 }
 
-/// Goes from a document back to the first of its chain. `expected` is what vouches for it, as long as one does.
+/// Goes from a document back to the first of its chain; the last document of the chain in whose place it was begun, if it was
+/// and says so. `expected` is what vouches for a document, as long as one does.
 fn walk(
     (chain, last): (DateTime<Utc>, u64),
     expected: Option<(&str, &str)>,
     numbers: &BTreeMap<u64, &str>,
     documents: &Found,
     flaws: &mut Vec<Flaw>,
-) {
+) -> Option<Head> {
     let mut expected = expected.map(|(name, sha256)| (name.to_owned(), sha256.to_owned()));
+    let mut before = None;
     let mut sequence = last;
     while sequence > 0 {
         let named = expected.as_ref().map(|(name, _)| name.as_str());
@@ -238,6 +248,7 @@ fn walk(
                             flaws.push(Flaw::Changed { name: name.clone() });
                         } else {
                             previous = record.previous;
+                            before = record.anew.and_then(|anew| anew.last);
                         }
                     }
                     Err(_) if !is_as_it_was => flaws.push(Flaw::Changed { name: name.clone() }),
@@ -248,6 +259,7 @@ fn walk(
         expected = previous.map(|Previous { name, sha256 }| (name, sha256));
         sequence -= 1;
     }
+    before
 }
 
 #[cfg(test)]

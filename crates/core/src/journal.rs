@@ -14,14 +14,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use evidence::{
-    Asked, AskedBy, Change, Evidence, Fate, Head, How, Move, OldKey, Regeneration, Step as ChangeStep,
+    Anew, Asked, AskedBy, Change, Evidence, Head, How, LeftOut, Move, OldKey, Regeneration,
+    Step as ChangeStep,
 };
 pub use legal::Condition;
 use legal::conditions;
 use record::without_operation;
 pub use record::{
-    AfterGate, Approval, Entry, Event, Failures, Gate, Held, HeldBack, InFlight, KeyRecord, Obstacle, Origin,
-    Pause, ReadersLeft, Refusal, Repair, Report, UNCHANGED, Unwell, Watch, Wave,
+    AfterGate, Approval, Entry, Event, Failures, Fate, Gate, Held, HeldBack, InFlight, KeyRecord, Obstacle,
+    Origin, Pause, ReadersLeft, Refusal, Repair, Report, UNCHANGED, Unwell, Watch, Wave,
 };
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
@@ -461,7 +462,8 @@ impl Journal {
             Event::Traced { .. }
             | Event::OldKeyTried { .. }
             | Event::Concluded { .. }
-            | Event::EvidenceKept { .. } => {}
+            | Event::EvidenceKept { .. }
+            | Event::EvidenceBegun { .. } => {}
             // The history tells who is to be named.
             Event::WrittenBack { .. } | Event::WriterNamed { .. } | Event::WriterUnknown { .. } => {}
             Event::RepairPassed {} => self.repair = None,

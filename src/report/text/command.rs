@@ -47,8 +47,8 @@ sentences! {
         That is not the same as that nothing was changed: `signalr-rekey history` shows what the journals know";
     evidence_not_listed(why) = "cannot list the evidence: {why}";
     EVIDENCE_GONE = "it was there a moment ago, and is gone";
-    evidence_waits(name, waiting, left_out) = "{name}: changes that wait for their document: {waiting}; left out since, for too many \
-        waited: {left_out}. The next run writes what waits";
+    evidence_waits(name, waiting, changes, entries) = "{name}: changes that wait for their document, which the next run writes: \
+        {waiting}; left out for lack of room: {changes} changes, {entries} steps and moves";
     evidence_of_others(count) = "documents of services that are not in this configuration, or were not named: {count}; they were not read";
     NOTHING_CHANGED = "nothing was changed in this time";
     evidence_whole(documents) = "OK: documents, all as they were written: {documents}";
@@ -63,6 +63,8 @@ sentences! {
     unblock_to_be_cleared(obstacle) = "  recorded: {obstacle}";
     unblock_to_be_resolved(warning) = "  to be resolved, which this command cannot do: {warning}";
     unblock_passes(warning) = "  Azure was too busy, and the next run checks again: {warning}";
+    unblock_evidence(name) = "the document of evidence {name} is not the one that is to be written, as where an older journal was put \
+        back: a new chain is begun, and what this journal knows nothing of is told by `signalr-rekey report --verify`";
     unblock_still_ill(app, url, why) = "warning: {app} is not well now either: {url}: {why}. If this is cleared, the rotation \
         goes on, and the key that it had before is regenerated at the end";
     unblock_nothing_to_clear(name, next) = "nothing to clear: no failure of {name} is on record; {next}";

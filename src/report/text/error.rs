@@ -347,8 +347,8 @@ words! {
             Stop the older one, and delete the journal that is out of date. {WITHOUT_JOURNAL}";
         Self::OtherEvidence { name } =>
             "in the container signalr-rekey-evidence there is another document {name} than the one to be written, and it was left as \
-            it is. Either somebody put it there, or the journal is older than its evidence (a restore): run `signalr-rekey report \
-            --verify`, and put back the later journal, or move the document away";
+            it is. Either somebody put it there, or the journal is older than its evidence (a restore): put back the later journal, \
+            or run `signalr-rekey unblock`, which begins a new chain; `signalr-rekey report --verify` tells what is there";
         Self::Unavailable(why) => "{}",
             cause::advised(&format!("cannot use the journal's storage: {why}"), WITHOUT_STORAGE);
         Self::Refused(refusal) => "{refusal}; {WITHOUT_STORAGE}";

@@ -106,6 +106,7 @@ words! {
         Self::Concluded { finished: true } => "the change is over, and is to be proved";
         Self::Concluded { finished: false } => "the change goes on; what was done of it is to be proved";
         Self::EvidenceKept { name, .. } => "evidence written: {name}";
+        Self::EvidenceBegun { found } => "a new chain of evidence is begun, for another document is there as {found}";
         Self::ExternalAwaited { key_type, awaited: true, who } =>
             "these alone still hold the {key_type} key, whom only others can change, and are waited for: {}", named(who);
         Self::ExternalAwaited { key_type, awaited: false, .. } => "an app holds the {key_type} key again; nobody is asked to leave it";

@@ -22,6 +22,8 @@ sentences! {
     more_failed(count, names) = "{count} more failed, each with an error of its own in the log: {names}";
     not_proved(why) = "what was changed is done and on record, but its evidence could not be written, and is tried again by the \
         next run: {why}";
+    evidence_left_out(why, changes, entries) = "{why}. Left out for lack of room, as the next document tells: {changes} changes, \
+        {entries} steps and moves";
     document_not_made(why) = "the document could not be made: {why}";
     old_key_lost() = "the process that replaced it ended before it was tried";
     ENDING_PROCESS = "this process is ending; the next delivery carries on";

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::{AskedBy, ChangeStep, Event, Fate};
+use crate::journal::{AskedBy, ChangeStep, Event, Fate, LeftOut};
 use crate::model::{AppId, ConsumerId, Fingerprint, Key, KeyType, PerKey};
 use crate::plan::{ConsumerRef, handed_out};
 
@@ -29,11 +29,14 @@ struct Life {
     minutes: i64,
     keys: usize,
     documents: Found,
+    /// How many of them were put on record.
+    kept: usize,
 }
 
 impl Life {
     fn new() -> Self {
-        let mut life = Self { journal: Journal::default(), minutes: 0, keys: 2, documents: Found::default() };
+        let mut life =
+            Self { journal: Journal::default(), minutes: 0, keys: 2, documents: Found::default(), kept: 0 };
         life.event(Event::Adopted { keys: PerKey { primary: key(0), secondary: key(1) } });
         life
     }
@@ -55,13 +58,19 @@ impl Life {
         let there = self.documents.entry(name.clone()).or_insert_with(|| Ok(body.clone()));
         assert_eq!(*there, Ok(body), "whoever writes it writes the same");
         if !dies {
+            self.kept += 1;
             self.event(Event::EvidenceKept { name, sha256 });
         }
     }
 
+    /// A person lets a chain begin in the place of this one.
+    fn begin(&mut self, found: &str) {
+        self.event(Event::EvidenceBegun { found: found.to_owned() });
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let next = next(&self.journal, &service()).unwrap();
-        verify(self.journal.evidence().head(), next.as_ref(), &self.documents)
+        verify(self.journal.evidence(), next.as_ref(), &self.documents)
     }
 
     /// A rotation from its beginning to its end, with its document.
@@ -94,6 +103,13 @@ fn step(life: &mut Life, what: u8) {
         6 => life.event(Event::Concluded { finished: what & 1 == 0 }),
         7 => life.keep(false),
         8 => life.keep(true),
+        9 => {
+            // What is there would be of neither chain.
+            let next = next(&life.journal, &service()).unwrap();
+            if let Some(next) = next.filter(|next| !life.documents.contains_key(&next.name)) {
+                life.begin(&next.name);
+            }
+        }
         _ => life.minutes += 60 * 24 * 20,
     }
 }
@@ -101,7 +117,7 @@ fn step(life: &mut Life, what: u8) {
 proptest! {
     #[test]
     fn the_chain_of_any_life_verifies_and_no_spoilt_one_does(
-        steps in proptest::collection::vec(0_u8..20, 0..200),
+        steps in proptest::collection::vec(0_u8..22, 0..200),
         which: prop::sample::Index,
         byte: prop::sample::Index,
     ) {
@@ -115,8 +131,7 @@ proptest! {
             life.keep(false);
         }
         prop_assert_eq!(life.flaws(), vec![]);
-        let written = life.journal.evidence().head().map_or(0, |head| head.sequence);
-        prop_assert_eq!(life.documents.len() as u64, written);
+        prop_assert_eq!(life.documents.len(), life.kept);
         if life.documents.is_empty() {
             return Ok(());
         }
@@ -155,6 +170,48 @@ fn a_journal_that_was_lost_or_is_older_than_its_documents_shows() {
     life.documents.remove(&names[0]);
     let no_head = Flaw::NoHead { chain: at(2), documents: 1, last: names[1].clone() };
     assert_eq!(life.flaws(), [no_head, Flaw::Missing { name: names[0].clone() }]);
+}
+
+#[test]
+fn a_chain_that_is_begun_in_the_place_of_another_vouches_for_it_as_far_as_the_journal_knew_it() {
+    for known in 0..2 {
+        let mut life = Life::new();
+        (0..known).for_each(|_| life.rotate());
+        for key_type in KeyType::ALL {
+            life.event(Event::RegenerationIntended { key_type });
+            let fingerprint = life.new_key();
+            life.event(Event::Regenerated { fingerprint, confirmed: true });
+        }
+        let older = life.journal.clone();
+        // The document is written, and then the journal of before is put back, which comes to another.
+        life.event(Event::Concluded { finished: true });
+        life.keep(false);
+        life.journal = older;
+        life.minutes += 60;
+        life.event(Event::Concluded { finished: true });
+        let Some(document) = next(&life.journal, &service()).unwrap() else { panic!() };
+        assert_ne!(life.documents[&document.name], Ok(document.body), "it stands in the way");
+        life.begin(&document.name);
+        let begun = life.minutes;
+        life.keep(false);
+        life.rotate();
+        // What the journal knows nothing of is told as it was before; all that it knew is vouched for.
+        let beyond = match known {
+            0 => Flaw::NoHead { chain: at(2), documents: 1, last: document.name.clone() },
+            _ => Flaw::Unknown { name: document.name.clone() },
+        };
+        assert_eq!(life.flaws(), [beyond]);
+        let records = life.documents.values().map(|body| read(body.as_ref().unwrap()).unwrap());
+        let anew: Vec<_> = records.filter_map(|record| record.anew).collect();
+        assert_eq!(anew.len(), 1);
+        assert_eq!((anew[0].at, &anew[0].found), (at(begun), &document.name));
+        assert_eq!(anew[0].last.as_ref().map(|last| last.sequence), (known > 0).then_some(1));
+        if known > 0 {
+            let first = document.name.replace("000002", "000001");
+            life.documents.insert(first.clone(), Ok(b"{}".to_vec()));
+            assert!(life.flaws().contains(&Flaw::Changed { name: first }), "{:?}", life.flaws());
+        }
+    }
 }
 
 #[test]
@@ -230,15 +287,18 @@ fn what_cannot_be_written_for_long_is_bounded_and_what_was_left_out_is_said() {
     let counted = |life: &Life| {
         let moves =
             life.journal.evidence().waiting().map(|change| change.moves.len() as u64 + change.moves_left_out);
-        moves.sum::<u64>() + life.journal.evidence().left_out() * 1500
+        moves.sum::<u64>() + life.journal.evidence().left_out().changes * 1500
     };
     assert_eq!(counted(&life), 40 * 1500);
+    // Of the first two 1,000 moves of each are kept, and nothing of the others.
+    let left_out = LeftOut { changes: 34, entries: 2 * 500 + 4 * 1500 };
+    assert_eq!(life.journal.evidence().left_out(), left_out);
     life.keep(false);
     life.rotate();
     while next(&life.journal, &service()).unwrap().is_some() {
         life.keep(false);
     }
     let (_, body) = life.documents.pop_last().unwrap();
-    assert_eq!(read(&body.unwrap()).unwrap().change.changes_left_out, 24);
-    assert_eq!(life.journal.evidence().left_out(), 0);
+    assert_eq!(read(&body.unwrap()).unwrap().change.changes_left_out, 34);
+    assert_eq!(life.journal.evidence().left_out(), LeftOut::default());
 }

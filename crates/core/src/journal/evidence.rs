@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::record::Fate;
 use super::{Event, Journal, Origin};
 use crate::model::{ConsumerId, Fingerprint, KeyType};
 
@@ -22,8 +23,9 @@ const STEPS: usize = 60;
 const MOVES: usize = 1000;
 const MOVES_WAITING: usize = 2000;
 
-/// How many changes wait to be written. With a change a day the storage may fail for a fortnight before one is left out.
-const WAITING: usize = 16;
+/// How many changes wait to be written: of a service with some apps they leave the journal below 64 KiB, which each run reads.
+/// With a rotation a month the storage may fail for half a year before one is left out, and each run says so meanwhile.
+const WAITING: usize = 6;
 
 /// After how long a change is put on record that is not over: what is waited for may take longer, and nobody is to find nothing
 /// until then. What is left of it is a change of its own.
@@ -55,6 +57,30 @@ pub struct Evidence {
     /// How many were left out since the last that waits, for too many waited.
     #[serde(default, skip_serializing_if = "super::is_zero")]
     left_out: u64,
+    /// That the next document begins a chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    anew: Option<Anew>,
+}
+
+/// That a chain is begun by a person's word, for another than ours stood where the last one was to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Anew {
+    pub at: DateTime<Utc>,
+    /// The document that stood there.
+    pub found: String,
+    /// The last of the chain of before that the journal knows, if it knows of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Head>,
+}
+
+/// What there was no room for, as long as documents cannot be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    pub changes: u64,
+    /// Steps and moves.
+    pub entries: u64,
 }
 
 /// A change of keys, or of who holds them.
@@ -183,20 +209,6 @@ pub struct OldKey {
     pub fate: Fate,
 }
 
-/// What signed calls with a key that was replaced have shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "is")]
-pub enum Fate {
-    /// The service refuses it, and accepted the new one in the same moment.
-    Refused,
-    /// The service still accepted it at the last of them.
-    StillAccepted,
-    /// The service is not asked (`verify = "control-plane"`).
-    NotAsked,
-    /// The process that knew the key ended before it was asked, or the service did not say.
-    NotKnown { why: Option<String> },
-}
-
 /// That a consumer was given a key in the place of others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -237,12 +249,22 @@ pub enum How {
 
 impl Evidence {
     pub(super) fn is_empty(&self) -> bool {
-        self.head.is_none() && self.open.is_none() && self.waiting.is_empty() && self.left_out == 0
+        *self == Self::default()
     }
 
     /// The document that was written last.
     pub const fn head(&self) -> Option<&Head> {
         self.head.as_ref()
+    }
+
+    /// The document that was written last, also where the next one begins a chain in the place of its.
+    pub(crate) fn last(&self) -> Option<&Head> {
+        self.head.as_ref().or_else(|| self.anew.as_ref()?.last.as_ref())
+    }
+
+    /// That the next document begins a chain, if somebody said so.
+    pub const fn anew(&self) -> Option<&Anew> {
+        self.anew.as_ref()
     }
 
     /// The change that goes on.
@@ -255,9 +277,13 @@ impl Evidence {
         self.waiting.iter()
     }
 
-    /// How many were left out since the last of them.
-    pub const fn left_out(&self) -> u64 {
-        self.left_out
+    /// How many changes were left out since a document was written, and how many steps and moves of those that wait.
+    pub fn left_out(&self) -> LeftOut {
+        let of = |part: fn(&Change) -> u64| self.waiting.iter().chain(&self.open).map(part).sum::<u64>();
+        LeftOut {
+            changes: self.left_out + of(|change| change.changes_left_out),
+            entries: of(|change| change.steps_left_out + change.moves_left_out),
+        }
     }
 
     /// The keys that we have replaced, and of which it is not on record whether they are dead, with those in their place.
@@ -280,7 +306,7 @@ impl Evidence {
     /// The times that it holds.
     pub(super) fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
         let of_change = |change: &Change| [change.began, change.ended];
-        let head = self.head.iter().map(|head| head.chain);
+        let head = self.head.iter().map(|head| head.chain).chain(self.anew.iter().map(|anew| anew.at));
         head.chain(self.open.iter().chain(&self.waiting).flat_map(of_change))
     }
 
@@ -290,6 +316,11 @@ impl Evidence {
         match event {
             Event::Concluded { finished } => self.conclude(*finished, at),
             Event::EvidenceKept { name, sha256 } => self.kept(name, sha256),
+            Event::EvidenceBegun { found } => {
+                // Where one that was begun so stood in the way too, what it was to follow is all that is known.
+                let before = self.anew.take().and_then(|anew| anew.last);
+                self.anew = Some(Anew { at, found: found.clone(), last: self.head.take().or(before) });
+            }
             _ => {
                 if let Some(open) = &mut self.open {
                     open.hear(before, event, at);
@@ -341,13 +372,13 @@ impl Evidence {
         let Some(change) = self.waiting.pop_front() else { return };
         let (chain, sequence) = self.next_place(&change);
         self.head = Some(Head { chain, sequence, name: name.to_owned(), sha256: sha256.to_owned() });
+        self.anew = None;
     }
 
     /// The chain and the number in it of the next document, which is of this change.
     pub(crate) fn next_place(&self, change: &Change) -> (DateTime<Utc>, u64) {
-        self.head
-            .as_ref()
-            .map_or((change.began.trunc_subsecs(3), 1), |head| (head.chain, head.sequence.saturating_add(1)))
+        let begun = self.anew.as_ref().map_or(change.began, |anew| anew.at).trunc_subsecs(3);
+        self.head.as_ref().map_or((begun, 1), |head| (head.chain, head.sequence.saturating_add(1)))
     }
 }
 

@@ -33,7 +33,7 @@
 //! | `traced` | | a change goes on |
 //! | `oldKeyTried` | | the key was replaced in the change that goes on, and it is not known yet whether it is dead |
 //! | `concluded` | has no regeneration in flight | a change goes on |
-//! | `evidenceKept` | | a change that is over has no document yet |
+//! | `evidenceKept`, `evidenceBegun` | | a change that is over has no document yet |
 //! | `gatePassed`, `gateFailed` | | the wave of this number is the last that was moved, and nothing is known yet of its gate |
 
 use chrono::{DateTime, Utc};
@@ -150,7 +150,7 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::Traced { .. } => &[Seen, ChangeOpen],
         Event::OldKeyTried { .. } => &[Seen, FateOpen],
         Event::Concluded { .. } => &[Seen, NoneInFlight, ChangeOpen],
-        Event::EvidenceKept { .. } => &[Seen, Unproved],
+        Event::EvidenceKept { .. } | Event::EvidenceBegun { .. } => &[Seen, Unproved],
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::evidence::Fate;
 use crate::model::{ConsumerId, Fingerprint, KeyType, OperationUrl, PerKey};
 
 /// The cause of a failed regeneration of which only this is known: Azure could not be asked how it went, and the key is the
@@ -260,6 +259,25 @@ pub enum Event {
     },
     /// That document is written.
     EvidenceKept { name: String, sha256: String },
+    /// The next document begins a chain, for another than ours stands where the last one was to go on.
+    EvidenceBegun {
+        /// The document that stands there.
+        found: String,
+    },
+}
+
+/// What signed calls with a key that was replaced have shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "is")]
+pub enum Fate {
+    /// The service refuses it, and accepted the new one in the same moment.
+    Refused,
+    /// The service still accepted it at the last of them.
+    StillAccepted,
+    /// The service is not asked (`verify = "control-plane"`).
+    NotAsked,
+    /// The process that knew the key ended before it was asked, or the service did not say.
+    NotKnown { why: Option<String> },
 }
 
 impl Event {
@@ -309,7 +327,8 @@ impl Event {
             | Self::Traced { .. }
             | Self::OldKeyTried { .. }
             | Self::Concluded { .. }
-            | Self::EvidenceKept { .. } => None,
+            | Self::EvidenceKept { .. }
+            | Self::EvidenceBegun { .. } => None,
         }
     }
 

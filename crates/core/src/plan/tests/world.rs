@@ -392,8 +392,8 @@ impl World {
         if !self.evidence.len().is_power_of_two() {
             return;
         }
-        let head = self.journal.evidence().head();
-        assert_eq!(evidence::verify(head, None, &self.evidence), vec![], "{self:#?}");
+        let known = self.journal.evidence();
+        assert_eq!(evidence::verify(known, None, &self.evidence), vec![], "{self:#?}");
     }
 
     /// Does a step; true if the process was killed in it.

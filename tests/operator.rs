@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod common;
+#[path = "operator/report.rs"]
+mod report;
 #[path = "operator/terminal.rs"]
 mod terminal;
 

@@ -164,7 +164,7 @@ impl Store for BlobStore {
         let names = self.evidence.list(None).map_ok(|found| found.location.to_string()).try_collect().await;
         match names {
             Ok(names) => Ok(Some(names)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) if find::<Said>(&error).is_some_and(Said::is_no_container) => Ok(None),
             Err(error) => Err(self.failed(&error)),
         }
     }

@@ -210,7 +210,8 @@ impl Engine {
         let assessment = assessed.map_err(StoreError::from)?;
         let standing = plan::standing(&journal, &assessment.decision, &service.policy, now);
         let Assessment { snapshot, decision, .. } = assessment;
-        Ok(Preview { at: now, snapshot, decision, standing, journal })
+        let unwell = self.not_well_yet(service, &journal, &snapshot, now).await;
+        Ok(Preview { at: now, snapshot, decision, standing, unwell, journal })
     }
 }
 
@@ -225,6 +226,8 @@ pub struct Preview {
     pub decision: Decision,
     /// What earlier runs tried in vain and is still to be done.
     pub standing: Option<Standing>,
+    /// What those say who were moved or repaired and are waited for, if they are not well yet.
+    pub unwell: Vec<RunEvent>,
     /// What is remembered, without what this check adds.
     pub journal: Journal,
 }
@@ -239,7 +242,9 @@ impl Preview {
             _ if self.snapshot.unknown.is_empty() => None,
             _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).in_words()),
         };
-        stale.into_iter().chain(unseen).chain(self.standing.iter().map(InWords::in_words)).collect()
+        let standing = self.standing.iter().map(InWords::in_words);
+        let unwell = self.unwell.iter().map(ToString::to_string);
+        stale.into_iter().chain(unseen).chain(standing).chain(unwell).collect()
     }
 }
 

@@ -1,11 +1,9 @@
 //! `acknowledge`: a person's word for what nobody can see: that what only others can change holds another key, or that whoever
 //! reads a secret without being seen has left the old one. It ends one wait, and is on record with who said so, and when.
 
-use std::sync::Arc;
-
 use clap::Args;
 
-use super::instances::{PATIENCE, confirmed, one_on_record};
+use super::instances::{PATIENCE, confirmed, in_turn, one_on_record};
 use super::unblock::is_of_another_run;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
@@ -13,7 +11,7 @@ use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
 use crate::report::text::brief::called;
 use crate::report::text::{InWords, command as text, file_name, readable};
-use crate::store::{Lease, StoreError};
+use crate::store::StoreError;
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Event, Held, ReadersLeft};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, NotAKeyType, holds_a_secret};
@@ -206,9 +204,7 @@ pub(super) async fn record(
     event: Event,
     command: &str,
 ) -> Result<(), RunError> {
-    let holder = format!("{command}/{}", uuid::Uuid::new_v4());
-    let store = Arc::clone(&rekey.store);
-    let mut lease = Lease::acquire(store, Arc::clone(&rekey.clock), &service.id, &holder).await?;
+    let mut lease = in_turn(rekey, service, command).await?;
     // What does not fit is not on record, and the lease is given back all the same.
     let recorded = lease.record(event);
     lease.release().await?;

@@ -1,18 +1,16 @@
 //! `approve`: a person's word that the rotation which is due may begin. It belongs to that rotation alone, and is on record with
 //! who gave it, and when.
 
-use std::sync::Arc;
-
 use clap::Args;
 
 use super::acknowledge::{failed, who};
-use super::instances::{PATIENCE, confirmed, one_on_record};
+use super::instances::{PATIENCE, confirmed, in_turn, one_on_record};
 use super::plan::{foresee, lines};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
 use crate::report::text::{InWords, command as text, readable};
-use crate::store::{Lease, StoreError};
+use crate::store::StoreError;
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Approval, Event};
 use rekey_core::plan::{self, Asks, Assessment, Open};
@@ -87,9 +85,7 @@ async fn put_on_record(
     service: &ServiceConfig,
     event: Event,
 ) -> Result<Option<Approval>, RunError> {
-    let holder = format!("approve/{}", uuid::Uuid::new_v4());
-    let store = Arc::clone(&rekey.store);
-    let mut lease = Lease::acquire(store, Arc::clone(&rekey.clock), &service.id, &holder).await?;
+    let mut lease = in_turn(rekey, service, "approve").await?;
     let (now, given) = (rekey.clock.now(), lease.journal().approved().cloned());
     let is_same = |given: &Approval| match &event {
         Event::Approved { fingerprint, .. } => given.fingerprint == *fingerprint && now < given.until,

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 
@@ -13,16 +14,21 @@ use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator, Preview, RunError};
 use crate::report::text::command::{
     LIKE_A_KEY, NOT_A_TERMINAL, NOT_IN_OWN_MEMORY, NOTHING_DONE, OWN_MEMORY, not_configured, still_checking,
-    without_the_journal,
+    waits_in_turn, without_the_journal,
 };
 use crate::report::text::snapshot::cut_off_by_keys;
-use crate::report::text::{file_name, rounded};
+use crate::report::text::{file_name, readable, rounded};
 use crate::report::{cause, once};
+use crate::store::{self, Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
 use rekey_core::model::holds_a_secret;
 
 /// How long Azure may take to show one service: a read and all its retries.
 pub(super) const PATIENCE: TimeDelta = TimeDelta::minutes(2);
+
+/// How long a command waits for another run, and how often it asks: a run that was killed has the lease for two minutes.
+const TURN: TimeDelta = TimeDelta::seconds(125);
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// How long a command says nothing while it looks.
 const SILENCE: TimeDelta = TimeDelta::seconds(3);
@@ -227,4 +233,33 @@ fn unknown(config: &Config, name: &str) -> String {
     let known: Vec<&str> = config.instances.iter().map(|instance| instance.id.name()).collect();
     let name = if holds_a_secret(name) { LIKE_A_KEY } else { name };
     not_configured(name, file_name(), known.join(", "))
+}
+
+/// The lease of the journal. A run that waits for something gives it to who calls; one that was killed has it for two minutes.
+pub(super) async fn in_turn(
+    rekey: &Engine,
+    service: &ServiceConfig,
+    command: &str,
+) -> Result<Lease, StoreError> {
+    let holder = format!("{command}/{}", uuid::Uuid::new_v4());
+    let patience = rekey.clock.now() + TURN;
+    let mut called = false;
+    loop {
+        let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
+        match Lease::acquire(store, clock, &service.id, &holder).await {
+            Err(StoreError::Held { holder, .. }) if rekey.clock.now() < patience => {
+                if !called {
+                    let waits = waits_in_turn(service.id.name(), holder, readable(patience));
+                    terminal::mention(&waits);
+                    called = true;
+                    // Who cannot be called is waited for all the same.
+                    let _ = store::call(&*rekey.store, &service.id).await;
+                }
+                rekey.clock.sleep(AGAIN).await;
+            }
+            // Somebody was faster, and has it now.
+            Err(StoreError::Changed) if rekey.clock.now() < patience => {}
+            lease => return lease,
+        }
+    }
 }

@@ -348,7 +348,14 @@ mod tests {
         let mut snapshot = Snapshot::of_keys(now, keys);
         snapshot.consumers.push(Consumer { at, holds: Holding::Valid(KeyType::Primary) });
         let decision = Decision::Settled { next: None };
-        let preview = Preview { at: now, snapshot, decision, standing: None, journal: Journal::default() };
+        let preview = Preview {
+            at: now,
+            snapshot,
+            decision,
+            standing: None,
+            unwell: vec![],
+            journal: Journal::default(),
+        };
         let seen = [Seen { instance, found: Ok(preview) }];
         let timeless = |lines: Vec<String>| {
             let times =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::instances::{PATIENCE, confirmed, one_on_record};
+use super::instances::{PATIENCE, confirmed, in_turn, one_on_record};
 use crate::azure::http::{ask_health, shown};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
@@ -145,9 +145,13 @@ fn cleared(count: usize, needs_nobody: bool) -> String {
 }
 
 async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError> {
-    let holder = format!("unblock/{}", uuid::Uuid::new_v4());
-    let store = Arc::clone(&rekey.store);
-    let mut lease = Lease::acquire_by_hand(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;
+    let mut lease = match in_turn(rekey, instance, "unblock").await {
+        Err(StoreError::StrangeLease { .. }) => {
+            let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
+            Lease::acquire_by_hand(store, clock, &instance.id, "unblock").await?
+        }
+        lease => lease?,
+    };
     lease.record(Event::Unblocked {})?;
     if let Some(found) = in_the_way(&*rekey.store, lease.journal(), &instance.id).await? {
         lease.record(Event::EvidenceBegun { found })?;

@@ -49,7 +49,7 @@ fn is_late(
 ) -> Finding {
     let (service, other) = (&instance.config.id, key_type.other());
     let what = format!(
-        "late: it holds the {key_type} key of {}, which all others have left, and was to take the {other} key by {}; {}",
+        "late: it holds the {key_type} key of {}, and was to take the {other} key by {}; {}",
         service.name(),
         readable(who.late),
         said(report, now)

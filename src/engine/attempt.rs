@@ -8,6 +8,7 @@
 //! to do takes the lease and [works](Run::work) until nothing can be done now. What happened flows through the
 //! [`RunLog`](super::log::RunLog), which is all that a run goes by besides the journal and the check.
 
+use std::mem::take;
 use std::ops::ControlFlow;
 use std::pin::pin;
 
@@ -35,6 +36,9 @@ const SHORT_WAIT: TimeDelta = TimeDelta::seconds(10);
 
 /// How often a run that waits for something far off checks again, in case something happens before.
 const CHECK_AGAIN: TimeDelta = TimeDelta::minutes(5);
+
+/// How long a run lets another have the lease that called: it checks everything before it takes it.
+const TURN: TimeDelta = TimeDelta::seconds(10);
 
 /// How often a run checks again because somebody else wrote the journal between its check and its lease. Another run
 /// writes then and has the lease; a journal that changes each time and is leased to nobody gets nothing done.
@@ -161,9 +165,10 @@ impl Run<'_> {
         // Whether or not the lease can be taken: who is cut off is known now.
         self.see(&check, &assessment.snapshot);
         by_a_right_clock(draft.apart(), &assessment.decision)?;
-        let is_done = assessment.news.is_empty() && !self.is_to_act(&assessment);
+        let acts = self.is_to_act(&assessment) || check.is_echoed();
         let settled = matches!(assessment.decision, Decision::Settled { .. });
-        let is_done = is_done && !draft.journal().owes_evidence(settled, self.now());
+        let owes = draft.journal().owes_evidence(settled, self.now());
+        let is_done = assessment.news.is_empty() && !acts && !owes;
         if is_done && !self.asks_who_wrote(draft.journal()) {
             self.judge(&assessment);
             return Ok(self.next(&assessment, assessment.decision.clone()));
@@ -250,6 +255,7 @@ impl Run<'_> {
         if let Some(decision) = self.by_keys_alone(&check, journal) {
             return Ok(ControlFlow::Break(Ending::Decided(decision)));
         }
+        check.goes_on(take(&mut self.going));
         check.complete(self.reader(), self.service, journal).await?;
         Ok(ControlFlow::Continue(check))
     }
@@ -338,12 +344,9 @@ impl Run<'_> {
             match self.act(lease, &mut check, assessment).await {
                 Ok(None) => {}
                 Ok(Some(next)) => return Ok(next),
-                // Who was written beside those that could not be is not told to be cut off, if there is time to see him.
-                Err(error @ RunError::Rewrites(_)) if check.is_echoed() => {
-                    if self.read_back(lease, &mut check).await.is_ok() {
-                        let snapshot = check.snapshot(self.service, lease.journal());
-                        self.see(&check, &snapshot);
-                    }
+                Err(error @ RunError::Rewrites(_)) => {
+                    // It is the one to tell; what fails besides comes again with the next run.
+                    let _ = self.beside(lease, &mut check).await;
                     return Err(error);
                 }
                 Err(error) => return Err(error),
@@ -353,6 +356,31 @@ impl Run<'_> {
         let snapshot = check.snapshot(self.service, lease.journal());
         self.see(&check, &snapshot);
         Ok(Next::End(Ending::Stopped))
+    }
+
+    /// Sees to the others, where some could not be written: who was written is not told to be cut off, if there is time to see
+    /// him, and who was moved or repaired before is asked how he is, and moved back.
+    async fn beside(&mut self, lease: &mut Lease, check: &mut Check) -> Result<(), RunError> {
+        if check.is_echoed() {
+            self.read_back(lease, check).await?;
+            let snapshot = check.snapshot(self.service, lease.journal());
+            self.see(check, &snapshot);
+        }
+        loop {
+            let (journal, policy, now) = (lease.journal(), &self.service.policy, self.now());
+            let snapshot = check.snapshot(self.service, journal);
+            let step = plan::gates_beside(&snapshot, journal, policy, now);
+            let Some(step) = step.filter(|step| now < self.order.deadline && self.may(step, journal)) else {
+                return Ok(());
+            };
+            if !self.confirm(&step, check, lease.journal()).await? || self.engine.stop.is_asked() {
+                return Ok(());
+            }
+            match self.step(lease, check, step).await? {
+                Then::Assess => {}
+                Then::Rest { .. } | Then::Leave(_) => return Ok(()),
+            }
+        }
     }
 
     /// Puts on record that it was checked after a call: everything was seen since, and everybody holds a valid key.
@@ -383,7 +411,7 @@ impl Run<'_> {
         }
         // Who called waits for it, so it comes before all that takes its time.
         if self.log.called().is_some() && check.is_echoed() && !assessment.decision.repairs() {
-            return self.read_back(lease, check).await.map(|()| None);
+            return self.read_back_or_yield(lease, check).await;
         }
         match assessment.decision.clone() {
             Decision::Do(_) if acts && now >= self.order.deadline => Err(RunError::OutOfTime),
@@ -401,11 +429,11 @@ impl Run<'_> {
                     Then::Assess => Ok(None),
                     Then::Rest { until } => self.rest_and_hear(lease, check, until, None).await.map(|_| None),
                     // Who was repaired beside it is seen first.
-                    Then::Leave(_) if check.is_echoed() => self.read_back(lease, check).await.map(|()| None),
+                    Then::Leave(_) if check.is_echoed() => self.read_back_or_yield(lease, check).await,
                     Then::Leave(waiting) => Ok(Some(self.next(&assessment, waiting))),
                 }
             }
-            _ if check.is_echoed() => self.read_back(lease, check).await.map(|()| None),
+            _ if check.is_echoed() => self.read_back_or_yield(lease, check).await,
             decision @ Decision::Waiting { until, .. } if self.waits(until) && until <= now + SHORT_WAIT => {
                 self.emit_once(RunEvent::Waiting(decision));
                 lease.commit().await?;
@@ -419,6 +447,22 @@ impl Run<'_> {
                 Ok(Some(self.next(&assessment, decision)))
             }
         }
+    }
+
+    /// Reads back what was written. Replicas that are being replaced take minutes: who calls meanwhile is given the lease once,
+    /// for he may have more to do than to be heard.
+    async fn read_back_or_yield(
+        &mut self,
+        lease: &mut Lease,
+        check: &mut Check,
+    ) -> Result<Option<Next>, RunError> {
+        self.read_back(lease, check).await?;
+        let answered = self.log.called();
+        if !check.is_echoed() || !self.hear(lease).await || self.log.called() == answered {
+            return Ok(None);
+        }
+        self.going = check.take_going();
+        Ok(Some(Next::Again { at: Some(self.now() + TURN), begin: Begin::default() }))
     }
 
     /// What follows from a decision with which nothing is done now.

@@ -78,10 +78,8 @@ pub struct Check {
     vault_suffix: &'static str,
     /// The same of App Configuration stores.
     store_suffixes: &'static [&'static str],
-    /// The references that were made to be fetched anew, and until when that is waited for.
-    awaited: BTreeMap<Place, DateTime<Utc>>,
-    /// What was written into container apps by this run, whose readers it restarted.
-    brought: BTreeMap<ConsumerId, Brought>,
+    /// What this run has set going and waits for.
+    going: Going,
     /// The secrets that are on record as holders of a key, whether anything leads to them any more or not; nothing where only
     /// what a notice names is checked.
     on_record: Option<BTreeSet<SecretId>>,
@@ -93,6 +91,15 @@ pub struct Check {
     refused: Option<PerKey<bool>>,
     /// How long it took when what had grown too old was last read again.
     refresh_took: TimeDelta,
+}
+
+/// What a run has set going and waits for. It is not lost where the run lets another have the lease meanwhile.
+#[derive(Debug, Default)]
+pub struct Going {
+    /// The references that were made to be fetched anew, and until when that is waited for.
+    references: BTreeMap<Place, DateTime<Utc>>,
+    /// What was written into container apps, whose readers were restarted.
+    restarts: BTreeMap<ConsumerId, Brought>,
 }
 
 #[derive(Debug)]
@@ -139,8 +146,7 @@ impl Check {
             places: BTreeMap::new(),
             vault_suffix: reader.arm.vault_suffix(),
             store_suffixes: reader.arm.store_suffixes(),
-            awaited: BTreeMap::new(),
-            brought: BTreeMap::new(),
+            going: Going::default(),
             on_record: None,
             values_on_record: BTreeSet::new(),
             missing: BTreeMap::new(),
@@ -173,6 +179,16 @@ impl Check {
         self.on_record = Some(references::on_record(service, journal));
         self.values_on_record = key_values::on_record(journal);
         self.complete_named(reader, service).await
+    }
+
+    /// What was set going by then, for the next check of the same run.
+    pub fn take_going(&mut self) -> Going {
+        std::mem::take(&mut self.going)
+    }
+
+    /// Waits for what the check before this one had set going.
+    pub fn goes_on(&mut self, going: Going) {
+        self.going = going;
     }
 
     /// The same of the apps of a configuration alone.
@@ -225,6 +241,11 @@ impl Check {
     /// Whether something was written and not read since.
     pub fn is_echoed(&self) -> bool {
         self.places.values().any(|read| read.echo)
+    }
+
+    /// Who was written and not read since.
+    pub fn echoed(&self) -> impl Iterator<Item = ConsumerId> {
+        self.places.iter().filter(|(_, read)| read.echo).map(|(place, _)| place.consumer())
     }
 
     /// Reads the keys again if they are older than `age`.
@@ -302,7 +323,7 @@ impl Check {
         for (references, read) in &mut self.places {
             if place.makes_fetch(references) {
                 read.echo = true;
-                self.awaited.insert(references.clone(), at + ARRIVES);
+                self.going.references.insert(references.clone(), at + ARRIVES);
             }
         }
         if let Some(app) = contents.container_app() {

@@ -6,21 +6,22 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 
-use super::RunError;
 use super::check::Check;
 use super::run::{Run, Then};
+use super::{Engine, RunError};
 use crate::azure::data_plane::Probe;
 use crate::azure::http::{ask_health, shown};
 use crate::azure::services::KeyService;
+use crate::config::ServiceConfig;
 use crate::report::RunEvent;
 use crate::report::text::azure as words;
 use crate::store::Lease;
-use rekey_core::journal::{AfterGate, Event, Journal};
+use rekey_core::journal::{Event, Gate, Journal};
 use rekey_core::model::{ConsumerId, KeyType};
-use rekey_core::plan::{self, BlockedBy, Decision, Gated, Part, Step, WaitFor};
+use rekey_core::plan::{self, BlockedBy, Decision, Gated, Part, Snapshot, Step, WaitFor};
 use rekey_core::policy::Verify;
 use rekey_core::time::delta;
 
@@ -53,7 +54,7 @@ impl Run<'_> {
         let apps: BTreeSet<ConsumerId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
         let mut tried = 0;
         let detail = loop {
-            let Some(why) = self.unwell(&apps).await else { return Ok(None) };
+            let Some(why) = self.engine.unwell(self.service, &apps).await else { return Ok(None) };
             tried += 1;
             if tried == IN_A_ROW || self.now() + delta(APART) >= self.order.deadline {
                 break why;
@@ -76,10 +77,13 @@ impl Run<'_> {
         gated: Gated,
     ) -> Result<Then, RunError> {
         if check.is_echoed() {
-            return self.read_back(lease, check).await.map(|()| Then::Assess);
-        }
+            self.read_back(lease, check).await?;
+            // Replicas that are being replaced take minutes, and the others are asked meanwhile.
+            if !check.is_echoed() || gated == Gated::Repaired {
+                return Ok(Then::Assess);
+            }
         // It waits for minutes, and who was cut off meanwhile comes first.
-        if check.refresh(self.reader(), self.service, READ_AGAIN).await? {
+        } else if check.refresh(self.reader(), self.service, READ_AGAIN).await? {
             return Ok(Then::Assess);
         }
         let journal = lease.journal();
@@ -101,14 +105,14 @@ impl Run<'_> {
             return Ok(Then::Leave(Decision::Waiting { reason: WaitFor::Gate(gated), until }));
         }
         let journal = lease.journal();
-        let event = match (gated, unwell) {
-            (Gated::Wave(number), None) => Event::GatePassed { number },
-            (Gated::Wave(number), Some(detail)) => {
-                let then = journal.wave().map(|wave| plan::after_gate(wave, journal, policy));
-                Event::GateFailed { number, detail, then: then.unwrap_or(AfterGate::Report) }
+        let event = match (gated, journal.wave(), unwell) {
+            (Gated::Wave(_), Some(wave), None) => plan::passes(wave, &check.snapshot(self.service, journal)),
+            (Gated::Wave(number), Some(wave), Some(detail)) => {
+                Event::GateFailed { number, detail, then: plan::after_gate(wave, journal, policy) }
             }
-            (Gated::Repaired, None) => Event::RepairPassed {},
-            (Gated::Repaired, Some(detail)) => Event::RepairFailed { detail },
+            (Gated::Wave(_), None, _) => return Ok(Then::Assess),
+            (Gated::Repaired, _, None) => Event::RepairPassed {},
+            (Gated::Repaired, _, Some(detail)) => Event::RepairFailed { detail },
         };
         self.record(lease, event)?;
         lease.commit().await?;
@@ -119,12 +123,16 @@ impl Run<'_> {
     async fn how_they_are(&self, gated: Gated, check: &Check, journal: &Journal) -> Option<String> {
         match (gated, journal.wave(), journal.repair()) {
             (Gated::Wave(_), Some(wave), _) => {
-                let elsewhere = plan::not_seen_with(wave, &check.snapshot(self.service, journal));
-                if !elsewhere.is_empty() {
-                    let names: Vec<String> = elsewhere.iter().map(ConsumerId::name).collect();
-                    return Some(words::not_on_the_new_key(names.join(", ")));
+                let seen = check.snapshot(self.service, journal);
+                let (asked, mut elsewhere) = (plan::asked_of(wave, &seen), plan::not_seen_with(wave, &seen));
+                elsewhere.extend(check.echoed().filter(|consumer| wave.apps.contains(consumer)));
+                if elsewhere.is_empty() {
+                    return self.how_it_is(&asked, Some((check, wave.to))).await;
                 }
-                self.how_it_is(&wave.apps, Some((check, wave.to))).await
+                let names: Vec<String> = elsewhere.iter().map(ConsumerId::name).collect();
+                let unwell = self.engine.unwell(self.service, &asked).await;
+                let whys = [words::not_on_the_new_key(names.join(", "))].into_iter().chain(unwell);
+                Some(whys.collect::<Vec<String>>().join("; "))
             }
             // Which of the keys each was given says who reads it; that it is a valid one has been seen by now.
             (Gated::Repaired, _, Some(repair)) => self.how_it_is(&repair.apps, None).await,
@@ -147,7 +155,7 @@ impl Run<'_> {
                     None => None,
                 }
             };
-            let (unwell, refused) = futures::join!(self.unwell(apps), refused);
+            let (unwell, refused) = futures::join!(self.engine.unwell(self.service, apps), refused);
             match unwell.or(refused) {
                 Some(why) => (in_a_row, said) = (0, Some(why)),
                 None => in_a_row += 1,
@@ -162,17 +170,6 @@ impl Run<'_> {
         Some(said.unwrap_or_else(|| words::not_often_enough(enough)))
     }
 
-    /// Who of these is not well, by what it answers when it is asked once, and what that is.
-    async fn unwell(&self, apps: &BTreeSet<ConsumerId>) -> Option<String> {
-        let watched = apps.iter().filter_map(|app| Some((app, self.service.health.get(app)?)));
-        let asked = watched.map(|(app, url)| async move {
-            let why = ask_health(&self.engine.http, url).await.err()?;
-            Some(words::unwell(app.name(), shown(url), why))
-        });
-        let unwell: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
-        (!unwell.is_empty()).then(|| unwell.join("; "))
-    }
-
     /// Why the service does not take a key, by what it answers when it is asked once.
     async fn refused(&self, check: &Check, key_type: KeyType) -> Option<String> {
         if self.service.policy.verify == Verify::ControlPlane {
@@ -185,5 +182,39 @@ impl Run<'_> {
                 Some(words::new_key_not_taken(detail))
             }
         }
+    }
+}
+
+impl Engine {
+    /// What is not well now of those who were moved or repaired and are waited for, once they had time to restart.
+    pub(super) async fn not_well_yet(
+        &self,
+        service: &ServiceConfig,
+        journal: &Journal,
+        seen: &Snapshot,
+        now: DateTime<Utc>,
+    ) -> Vec<RunEvent> {
+        let wave = journal.wave().filter(|wave| wave.gate == Gate::Open);
+        let repair = journal.repair().filter(|repair| repair.failed.is_none());
+        let of_wave = wave.map(|wave| (plan::asked_of(wave, seen), wave.moved));
+        let of_repair = repair.map(|repair| (repair.apps.clone(), repair.moved));
+        let gate = delta(service.policy.gate_after);
+        let asked = of_wave.into_iter().chain(of_repair).filter(|(_, moved)| *moved + gate <= now);
+        let unwell = asked.map(|(apps, moved)| async move {
+            let why = self.unwell(service, &apps).await?;
+            Some(RunEvent::NotWellYet { why, until: moved + gate + delta(service.policy.settle_within) })
+        });
+        join_all(unwell).await.into_iter().flatten().collect()
+    }
+
+    /// Who of these is not well, by what it answers when it is asked once, and what that is.
+    async fn unwell(&self, service: &ServiceConfig, apps: &BTreeSet<ConsumerId>) -> Option<String> {
+        let watched = apps.iter().filter_map(|app| Some((app, service.health.get(app)?)));
+        let asked = watched.map(|(app, url)| async move {
+            let why = ask_health(&self.http, url).await.err()?;
+            Some(words::unwell(app.name(), shown(url), why))
+        });
+        let unwell: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
+        (!unwell.is_empty()).then(|| unwell.join("; "))
     }
 }

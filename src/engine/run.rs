@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::act::Actor;
-use super::check::{Check, Reader};
+use super::check::{Check, Going, Reader};
 use super::log::RunLog;
 use super::{Engine, Order, RunError};
 use crate::azure::arm::{Arm, ArmError, Urgency};
@@ -30,6 +30,8 @@ pub(super) struct Run<'a> {
     pub(super) log: RunLog,
     /// Whether it has begun to change something.
     pub(super) acts: bool,
+    /// What it has set going, while another has the lease.
+    pub(super) going: Going,
     /// The journal as the run knows it, for who looks.
     pub(super) journal: Option<Journal>,
     /// The keys that it replaced, until it is known that they are dead. They are nowhere else.
@@ -86,6 +88,7 @@ impl<'a> Run<'a> {
             arm: engine.arm.in_turn().until(order.deadline),
             log: RunLog::new(service.id.clone(), &order.intent, narrator, now),
             acts: false,
+            going: Going::default(),
             journal: None,
             old_keys: BTreeMap::new(),
         };

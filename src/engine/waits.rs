@@ -153,7 +153,7 @@ impl Run<'_> {
 
     /// Whether another run has called since one last answered a call. It is answered when everything was checked. A call that
     /// cannot be read is not answered, and the notice behind it comes again.
-    async fn hear(&mut self, lease: &Lease) -> bool {
+    pub(super) async fn hear(&mut self, lease: &Lease) -> bool {
         match store::calls(&*self.engine.store, &self.service.id).await {
             Ok(call) if call > lease.journal().heard() => {
                 self.emit(RunEvent::Called { call });

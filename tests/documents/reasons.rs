@@ -263,8 +263,8 @@ fn blocks() -> Vec<BlockedBy> {
         BlockedBy::NeverOpens { opens: Some(now()) },
         BlockedBy::NotApproved(due()),
         BlockedBy::JournalDisagrees,
-        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: false },
-        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: true },
+        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), others: vec![], compromised: false },
+        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), others: awaited(), compromised: true },
     ];
     for blocked in &all {
         match blocked {
@@ -475,7 +475,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::ReadersAcknowledged { consumer: app(), fingerprint: fingerprint(), by: "ada".into() },
         Event::WaveIntended { number: 1, key_type: PRIMARY, apps: vec![app()] },
         Event::WaveHeldBack { number: 1, detail: detail() },
-        Event::GatePassed { number: 1 },
+        Event::GatePassed { number: 1, left: vec![] },
         gate_failed(AfterGate::RollBack),
         gate_failed(AfterGate::Stop),
         gate_failed(AfterGate::Report),

@@ -248,7 +248,7 @@ impl Pass<'_> {
                 let (detail, then) = (String::new(), AfterGate::RollBack);
                 let fails = self.rules.gate_fails && number == 1;
                 let failed = Event::GateFailed { number, detail, then };
-                self.record(if fails { failed } else { Event::GatePassed { number } });
+                self.record(if fails { failed } else { Event::GatePassed { number, left: vec![] } });
                 Next::Commit(After::Decide)
             }
             Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Settled { .. } => Next::Release,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::common::proxy::{Answer, Bend, Proxy, Straight};
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::settled;
@@ -17,6 +19,7 @@ use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::SecretConfig;
 use signalr_rekey::report::{Ending, RunReport};
+use signalr_rekey::store::{self, Lease};
 
 const STRING: &str = "{primary:sr-demo}";
 const API: &str = "chat-api";
@@ -302,6 +305,39 @@ async fn replicas_that_do_not_come_up_keep_the_old_key_alive() {
     let reports = story.watch(DAY).await;
     assert!(settled(&reports), "{}", told(&reports));
     is_well(&story, API);
+}
+
+/// Replicas that do not come up are waited for for minutes. Who calls meanwhile, to pause or with a report, has the lease in
+/// seconds, and the app beside them is asked how it is when its time has come.
+#[tokio::test]
+async fn who_calls_while_replicas_are_waited_for_has_his_turn() {
+    let mut story = story(app(by_value())).await;
+    let policy = &mut story.config.instances[0].policy;
+    (policy.restarts_at_once, policy.settle_within) = (5, HOUR);
+    story.sim.before("ContainerApps_Update", 1, |state| state.break_revision(API, None, true).unwrap());
+    let caller = async {
+        let (id, mut called) = (&story.config.instances[0].id, None);
+        loop {
+            tokio::task::yield_now().await;
+            if story.requests("ContainerApps_Update") == 0 {
+                continue;
+            }
+            if called.is_none() {
+                store::call(&*story.store, id).await.unwrap();
+                called = Some(story.clock.now());
+            }
+            let (store, clock) = (story.store.clone(), story.clock.clone());
+            if let Ok(lease) = Lease::acquire(store, clock, id, "pause").await {
+                lease.release().await.unwrap();
+                return called.map(|called| story.clock.now() - called);
+            }
+        }
+    };
+    let (reports, waited) = tokio::join!(story.watch(3 * HOUR), caller);
+    assert!(waited.is_some_and(|waited| waited < TimeDelta::seconds(60)), "{waited:?} {}", told(&reports));
+    let said = story.told.lock().unwrap().join("\n");
+    assert!(said.contains("not seen with the new key: chat-api"), "{said}");
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
 }
 
 fn with_a_job(executions: usize) -> World {

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use embedded_azure::BarrierKind;
 use url::Url;
 
 use super::common::{HOUR, MINUTE, Story, count};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use rekey_core::intent::{Cause, Intent};
-use rekey_core::journal::{AfterGate, Event, Gate};
+use rekey_core::journal::{AfterGate, Event, Gate, Journal};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{BlockedBy, Decision, WaitFor};
 use signalr_rekey::clock::Clock;
@@ -158,6 +159,87 @@ async fn a_rollback_that_comes_to_nothing_is_done_by_a_later_run() {
     assert!(matches!(blocked(&reports), BlockedBy::Unhealthy { .. }));
     story.clock.advance(MINUTE);
     assert_eq!((all_hold(&story), story.refused()), (PRIMARY, 0));
+}
+
+/// The second wave, of which one app cannot be written, and the other is moved at once; and what is well of that.
+async fn half_moved(is_well: bool) -> (Story, Vec<RunReport>) {
+    let mut story = in_waves().await;
+    story.config.instances[0].policy.pause_between_waves = Duration::from_secs(1800);
+    let sim = Arc::clone(&story.sim);
+    let written = move || sim.requests().iter().any(|one| one.operation == SITES && one.status == Some(200));
+    ask(&mut story, "chat-func", health(move || is_well || !written()).await);
+    while writes(&story, SLOTS).is_empty() {
+        story.tick().await;
+        story.clock.advance(MINUTE);
+    }
+    bar(&story, "chat-web");
+    let reports = story.watch(2 * HOUR).await;
+    (story, reports)
+}
+
+/// Has Azure refuse every write of the app.
+fn bar(story: &Story, name: &str) {
+    let id = id(story, name).to_string();
+    let scope = &id[id.find("/subscriptions").unwrap()..];
+    story.sim.with(|state| state.bar(scope, BarrierKind::Policy));
+}
+
+/// Nobody is forgotten for another who cannot be written.
+#[tokio::test]
+async fn an_app_that_does_not_come_back_is_rolled_back_though_another_of_its_wave_cannot_be_written() {
+    let (story, reports) = half_moved(false).await;
+    let BlockedBy::Unhealthy { wave: 2, then: AfterGate::RollBack, detail, .. } = blocked(&reports) else {
+        panic!("{reports:#?}");
+    };
+    assert!(detail.contains("chat-func") && !detail.contains("chat-web"), "{detail}");
+    let held = ["chat-web/staging", "chat-web", "chat-func"].map(|app| signs(&story, app));
+    assert_eq!((held, story.refused()), ([SECONDARY, PRIMARY, PRIMARY], 0));
+}
+
+/// What is left of the wave is tried by each run, and is moved once it can be; the others are asked and restarted once.
+#[tokio::test]
+async fn what_is_left_of_a_wave_is_moved_when_it_can_be_and_has_its_own_gate() {
+    let (story, reports) = half_moved(true).await;
+    assert!(matches!(&reports[0].ending, Ending::Failed(why) if why.contains("chat-web")), "{reports:#?}");
+    let passed = |journal: &Journal| {
+        let left = |event: &Event| match event {
+            Event::GatePassed { number: 2, left } => Some(left.len()),
+            _ => None,
+        };
+        journal.history().filter_map(|entry| left(&entry.event)).collect::<Vec<_>>()
+    };
+    assert_eq!(passed(&story.journal().await), [1]);
+    let held = ["chat-web/staging", "chat-web", "chat-func"].map(|app| signs(&story, app));
+    assert_eq!(held, [SECONDARY, PRIMARY, SECONDARY]);
+    story.sim.with(|state| state.lift_barriers());
+    let reports = story.watch(8 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(passed(&story.journal().await), [1, 0]);
+    let written =
+        story.sim.requests().iter().filter(|one| one.operation == SITES && one.status == Some(200)).count();
+    assert_eq!((all_hold(&story), story.refused(), written), (SECONDARY, 0, 2));
+}
+
+/// The same of who was repaired: the one that cannot be comes first again and again, and hides nobody.
+#[tokio::test]
+async fn an_app_that_does_not_come_back_after_a_repair_is_told_though_another_cannot_be_repaired() {
+    let mut story = in_waves().await;
+    let well = Arc::new(AtomicBool::new(true));
+    let is_well = Arc::clone(&well);
+    ask(&mut story, "chat-func", health(move || is_well.load(Ordering::SeqCst)).await);
+    assert!(settled(&story.watch(7 * HOUR).await));
+    well.store(false, Ordering::SeqCst);
+    bar(&story, "chat-web");
+    story.force("sr-demo", &[SECONDARY]).unwrap();
+    story.clock.advance(2 * MINUTE);
+    let reports = story.repair().await;
+    assert!(reports[0].ending.is_failure(), "{reports:#?}");
+    let reports = story.watch(HOUR).await;
+    assert!(matches!(&reports[0].ending, Ending::Failed(why) if why.contains("chat-web")), "{reports:#?}");
+    let failed =
+        story.journal().await.repair().and_then(|repair| repair.failed.clone()).expect("it is asked");
+    assert!(failed.detail.contains("chat-func") && failed.detail.contains("503"), "{}", failed.detail);
+    assert_eq!(signs(&story, "chat-func"), PRIMARY);
 }
 
 #[tokio::test]
@@ -388,4 +470,24 @@ async fn a_report_of_compromised_keys_comes_in_while_a_gate_waits() {
     // Clients with old tokens are cut off by `exposed_grace`, and that is what is wanted of compromised keys; apps are not.
     assert!(story.sim.waiting().is_empty() && settled(&reports), "{reports:#?}");
     all_hold(&story);
+}
+
+/// While the run waits, who looks sees what it waits for.
+#[tokio::test]
+async fn an_app_that_is_not_well_yet_is_trouble_for_who_looks() {
+    let mut story = in_waves().await;
+    let sim = Arc::clone(&story.sim);
+    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
+    ask(&mut story, "chat-web/staging", url);
+    while writes(&story, SLOTS).is_empty() {
+        story.tick().await;
+        story.clock.advance(MINUTE);
+    }
+    story.clock.advance(2 * MINUTE);
+    let service = &story.config.instances[0];
+    let preview = story.rekey().preview(service, story.clock.now() + TimeDelta::minutes(2)).await.unwrap();
+    let trouble = preview.trouble().join("\n");
+    for told in ["not well yet; it has until", "chat-web/staging", "503"] {
+        assert!(trouble.contains(told), "{told} is missing in {trouble}");
+    }
 }

@@ -447,7 +447,13 @@ impl Journal {
             Event::WaveHeldBack { number, detail } => {
                 self.held_back = Some(HeldBack { number: *number, at, detail: detail.clone() });
             }
-            Event::GatePassed { .. } => self.wave.iter_mut().for_each(|wave| wave.gate = Gate::Passed { at }),
+            Event::GatePassed { left, .. } => self.wave.iter_mut().for_each(|wave| {
+                if left.is_empty() {
+                    wave.gate = Gate::Passed { at };
+                } else {
+                    (wave.apps, wave.moved) = (left.iter().cloned().collect(), at);
+                }
+            }),
             Event::GateFailed { detail, then, .. } => {
                 let failed = Gate::Failed { at, detail: detail.clone(), then: *then };
                 self.wave.iter_mut().for_each(|wave| wave.gate = failed.clone());

@@ -32,7 +32,7 @@ pub use snapshot::{
     Unknown, Whereabouts,
 };
 pub use step::{Awaited, BlockedBy, Decision, Due, Gated, Part, Step, Unseen, WaitFor, WavesDiffer};
-pub use waves::{WaveOrder, after_gate, begun, not_seen_with};
+pub use waves::{WaveOrder, after_gate, asked_of, begun, gates_beside, not_seen_with, passes};
 pub use writers::{LoggedWrite, Unnamed, name, unnamed};
 
 use std::time::Duration;

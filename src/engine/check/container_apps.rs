@@ -175,7 +175,7 @@ impl Check {
     /// Adds who may still run with what the secrets held before; whether nobody does.
     fn add_readers(&self, judged: &Judged<'_>, out: &mut Snapshot) -> bool {
         let Judged { app, at, .. } = judged;
-        let brought = self.brought.get(&judged.consumer).map(|brought| &brought.written);
+        let brought = self.going.restarts.get(&judged.consumer).map(|brought| &brought.written);
         let brought = brought.filter(|written| app.holds_what_was(written));
         let since = self.effective_since(judged);
         let on_record = judged.journal.executions(&judged.consumer);
@@ -218,7 +218,7 @@ impl Check {
     /// Adds the new replicas of an app that this run restarted and that do not run, as long as it waits for them, where
     /// somebody is refused meanwhile.
     fn add_late(&self, judged: &Judged<'_>, out: &mut Snapshot) {
-        let Some(Brought { written, looked, .. }) = self.brought.get(&judged.consumer) else { return };
+        let Some(Brought { written, looked, .. }) = self.going.restarts.get(&judged.consumer) else { return };
         let is_late = |reader: &&Reader| !reader.runs && !written.replaces(&reader.name);
         let late: Vec<&Reader> = looked.iter().filter(is_late).collect();
         if !late.is_empty() && !remembered(judged, out).is_empty() {
@@ -290,13 +290,13 @@ impl Check {
         if app.is_written() {
             let (written, awaited_until) = (app.clone(), Some(at + ARRIVES));
             let brought = Brought { written, looked: vec![], awaited_until };
-            self.brought.insert(consumer, brought);
+            self.going.restarts.insert(consumer, brought);
         }
     }
 
     /// What is being replaced counts as not read, for a while.
     pub(super) fn await_restarts(&mut self, now: DateTime<Utc>) {
-        for (consumer, brought) in &mut self.brought {
+        for (consumer, brought) in &mut self.going.restarts {
             let ConsumerId::ContainerApp(id) = consumer else { continue };
             let Some(read) = self.places.get_mut(&Place::of_container_app(id.clone())) else { continue };
             let Some(until) = brought.awaited_until.filter(|_| !read.echo) else { continue };

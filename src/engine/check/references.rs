@@ -286,11 +286,11 @@ impl Check {
             let resolved = self.read_of(&references).and_then(|found| found.resolved(&followed.at.name));
             let active = resolved.and_then(|resolved| resolved.active_version.as_deref());
             let has_come = followed.brought().is_none_or(|(wanted, _)| active == Some(wanted));
-            let awaited = self.awaited.get(&references).is_some_and(|until| now < *until);
+            let awaited = self.going.references.get(&references).is_some_and(|until| now < *until);
             (awaited && !has_come).then_some(references)
         });
         let late: BTreeSet<Place> = due.collect();
-        self.awaited.retain(|references, _| late.contains(references));
+        self.going.references.retain(|references, _| late.contains(references));
         for (_, read) in self.places.iter_mut().filter(|(place, _)| late.contains(place)) {
             read.echo = true;
         }

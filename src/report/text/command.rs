@@ -84,6 +84,8 @@ sentences! {
         100 characters. Nothing was done";
     holds_a_secret(option) = "{option} looks like a key or a connection string, which is a secret, and what it says is kept and shown: \
         say it in other words. Nothing was done";
+    waits_in_turn(service, holder, until) = "{service}: another run ({holder}) is at work. It was called, and this command waits \
+        for its turn, until {until} at the latest";
     ACKNOWLEDGE_OTHER_RUN = "another run is at work, and nothing was recorded: repeat this command in two minutes";
     ACKNOWLEDGE_QUESTION = "Is that so? A key that you say was left is regenerated after its grace period, and whoever still holds \
         it is cut off then";

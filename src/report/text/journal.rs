@@ -73,7 +73,8 @@ words! {
             "whoever reads {} has left the key {fingerprint}, as {by} acknowledged", called(consumer);
         Self::WaveIntended { number, key_type, apps } => "about to move wave {number} to the {key_type} key: {}", named(apps);
         Self::WaveHeldBack { number, detail } => "wave {number} is not moved, because it was not well before: {detail}";
-        Self::GatePassed { number } => "wave {number} is well with its new key";
+        Self::GatePassed { number, left } if left.is_empty() => "wave {number} is well with its new key";
+        Self::GatePassed { number, left } => "those of wave {number} who were moved are well with their new key; still to be moved: {}", named(left);
         Self::GateFailed { number, detail, then: AfterGate::RollBack } =>
             "wave {number} did not come back with its new key, and gets back the key that it had: {detail}";
         Self::GateFailed { number, detail, then: AfterGate::Stop } =>

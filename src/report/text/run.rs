@@ -175,10 +175,11 @@ words! {
         Self::JournalDisagrees =>
             "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
             report it with status --json";
-        Self::ExternalLate { key_type, who, compromised } =>
-            "late: these still hold the {key_type} key, which all others have left for the {} key, and have not reported \
-            another: {}. The {key_type} key{} stays valid. Have them changed and reported (docs/reporters.md); where one has left \
-            it without a report, `signalr-rekey acknowledge` says so", key_type.other(), asked(who), if *compromised { WHICH_IS_COMPROMISED } else { "" };
+        Self::ExternalLate { key_type, who, others, compromised } =>
+            "late: these still hold the {key_type} key, and have not reported that they have the {} key: {}. {}The {key_type} key{} \
+            stays valid. Have them changed and reported (docs/reporters.md); where one has left it without a report, \
+            `signalr-rekey acknowledge` says so", key_type.other(), asked(who), in_time(others),
+            if *compromised { WHICH_IS_COMPROMISED } else { "" };
     }
 }
 
@@ -321,6 +322,12 @@ words! {
 fn asked(who: &[Awaited]) -> String {
     let who: Vec<&Awaited> = who.iter().collect();
     brief::named(&who, |one| called(&one.consumer))
+}
+
+/// Those who are waited for beside others who are late.
+fn in_time(others: &[Awaited]) -> String {
+    let Some(next) = others.iter().map(|one| one.late).min() else { return String::new() };
+    format!("Also waited for, and late from {} on: {}. ", readable(next), asked(others))
 }
 
 fn expired_at(expired: Option<DateTime<Utc>>) -> String {

@@ -451,7 +451,7 @@ impl Change {
             Event::Acknowledged { consumer, fingerprint, by } => {
                 self.said(before, consumer, fingerprint, (How::Acknowledged, Some(by)), at);
             }
-            Event::GatePassed { number: wave } => {
+            Event::GatePassed { number: wave, .. } => {
                 self.step(Step::Gate { wave: *wave, done: at, failed: None });
             }
             Event::GateFailed { number: wave, detail, .. } => {

@@ -215,7 +215,7 @@ impl Condition {
             Self::GateOpen => {
                 let open = journal.wave.as_ref().filter(|wave| wave.gate == Gate::Open);
                 open.is_some_and(|wave| {
-                    matches!(event, Event::GatePassed { number } | Event::GateFailed { number, .. }
+                    matches!(event, Event::GatePassed { number, .. } | Event::GateFailed { number, .. }
                     if *number == wave.number)
                 })
             }

@@ -164,7 +164,12 @@ pub enum Event {
         detail: String,
     },
     /// All of the wave was seen to be well with the key that it was given.
-    GatePassed { number: u32 },
+    GatePassed {
+        number: u32,
+        /// Who of it was still to be moved then, and is asked once he is.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<ConsumerId>,
+    },
     /// It was not, in the time that it has.
     GateFailed {
         number: u32,
@@ -350,6 +355,7 @@ impl Event {
         match self {
             Self::Repointed { apps, .. }
             | Self::WaveIntended { apps, .. }
+            | Self::GatePassed { left: apps, .. }
             | Self::RepairIntended { apps } => apps,
             _ => &[],
         }

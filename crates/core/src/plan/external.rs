@@ -68,14 +68,16 @@ impl View<'_> {
     /// it.
     pub(super) fn await_external(&self, key_type: KeyType) -> Decision {
         let who: Vec<Awaited> = self.awaited(key_type).collect();
-        let late: Vec<Awaited> = who.iter().filter(|one| one.late <= self.now).cloned().collect();
         let next = who.iter().map(|one| one.late).min();
         let compromised = self.is_compromised(key_type);
-        match next.filter(|_| late.is_empty()) {
+        match next.filter(|late| self.now < *late) {
             Some(until) => {
                 Decision::Waiting { reason: WaitFor::External { key_type, who, compromised }, until }
             }
-            None => Decision::Blocked(BlockedBy::ExternalLate { key_type, who: late, compromised }),
+            None => {
+                let (who, others) = who.into_iter().partition(|one| one.late <= self.now);
+                Decision::Blocked(BlockedBy::ExternalLate { key_type, who, others, compromised })
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::waves::begun;
+use super::waves::{begun, passes};
 use super::{
     Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Execution, Gated, Holding, Snapshot, Step,
     WaitFor, WaveOrder, approves, decide, handed_out, reconcile,
@@ -204,9 +204,9 @@ impl World<'_> {
             }
             Step::Gate(gated) => {
                 self.now += GATE;
-                self.record(match gated {
-                    Gated::Wave(number) => Event::GatePassed { number: *number },
-                    Gated::Repaired => Event::RepairPassed {},
+                self.record_all(match gated {
+                    Gated::Wave(_) => self.journal.wave().map(|wave| passes(wave, &self.snapshot)),
+                    Gated::Repaired => Some(Event::RepairPassed {}),
                 })
             }
             Step::Verify(key_type) => {

@@ -75,12 +75,16 @@ pub enum Part {
 impl Decision {
     /// Those who are waited for, or are late, and whom only others can change, with the key that they are to leave.
     pub fn awaits(&self) -> impl Iterator<Item = (KeyType, &Awaited)> {
-        let (key_type, who) = match self {
-            Self::Waiting { reason: WaitFor::External { key_type, who, .. }, .. }
-            | Self::Blocked(BlockedBy::ExternalLate { key_type, who, .. }) => (*key_type, who.as_slice()),
-            _ => (KeyType::Primary, &[][..]),
+        let (key_type, who, others) = match self {
+            Self::Waiting { reason: WaitFor::External { key_type, who, .. }, .. } => {
+                (*key_type, &who[..], &[][..])
+            }
+            Self::Blocked(BlockedBy::ExternalLate { key_type, who, others, .. }) => {
+                (*key_type, &who[..], &others[..])
+            }
+            _ => (KeyType::Primary, &[][..], &[][..]),
         };
-        who.iter().map(move |one| (key_type, one))
+        who.iter().chain(others).map(move |one| (key_type, one))
     }
 
     /// Whether a person is asked to approve a rotation, be it late.
@@ -283,6 +287,8 @@ pub enum BlockedBy {
     ExternalLate {
         key_type: KeyType,
         who: Vec<Awaited>,
+        /// Who holds it besides, and is in time.
+        others: Vec<Awaited>,
         /// Whether it is compromised.
         compromised: bool,
     },

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 
 use super::safety::is_compromised;
 use super::{
-    BlockedBy, ConsumerRef, Decision, Gated, Holding, Part, Snapshot, Step, Unknown, View, WaitFor,
-    WavesDiffer, announced,
+    Agreement, BlockedBy, ConsumerRef, Decision, Gated, Holding, Part, Snapshot, Step, Unknown, View,
+    WaitFor, WavesDiffer, agreement, announced,
 };
 use crate::journal::{AfterGate, Event, Gate, Journal, Wave};
 use crate::model::{ConsumerId, KeyType};
@@ -194,12 +194,7 @@ impl View<'_> {
     /// Where nothing else is to be done: how those are who were moved away from a compromised key, or repaired, for it to be
     /// told. That something else stands in the way is not hidden by it.
     pub(super) fn or_report(&self, decision: Decision) -> Decision {
-        let wave = self.journal.wave().filter(|wave| wave.gate == Gate::Open);
-        let report = wave.filter(|wave| self.is_compromised(wave.to.other()));
-        let repair = self.journal.repair().filter(|repair| repair.failed.is_none());
-        let of_wave = report.and_then(|wave| self.ask_how_it_is(wave));
-        let of_repair = repair.map(|repair| self.ask_at(repair.moved, Gated::Repaired));
-        of_wave.into_iter().chain(of_repair).fold(decision, |decision, asks| {
+        self.reports().fold(decision, |decision, asks| {
             let is_first = match (&decision, &asks) {
                 (Decision::Do(_), _) | (Decision::Blocked(_), Decision::Waiting { .. }) => false,
                 (Decision::Waiting { until, .. }, Decision::Waiting { until: asked, .. }) => asked < until,
@@ -209,9 +204,22 @@ impl View<'_> {
         })
     }
 
+    /// Who is asked for it to be told, and nothing else.
+    fn reports(&self) -> impl Iterator<Item = Decision> {
+        let wave = self.journal.wave().filter(|wave| wave.gate == Gate::Open);
+        let report = wave.filter(|wave| self.is_compromised(wave.to.other()));
+        let repair = self.journal.repair().filter(|repair| repair.failed.is_none());
+        let of_wave = report.and_then(|wave| self.ask_how_it_is(wave));
+        let of_repair = repair.map(|repair| self.ask_at(repair.moved, Gated::Repaired));
+        of_wave.into_iter().chain(of_repair)
+    }
+
+    /// What is left of it is moved first; but those who were moved are asked when their time has come, whatever keeps the rest.
     fn ask_how_it_is(&self, wave: &Wave) -> Option<Decision> {
-        let is_moved = self.of_wave(wave, &Holding::Valid(wave.to.other())).is_empty();
-        is_moved.then(|| self.ask_at(wave.moved, Gated::Wave(wave.number)))
+        let is_held = |key_type| !self.of_wave(wave, &Holding::Valid(key_type)).is_empty();
+        let asks = self.ask_at(wave.moved, Gated::Wave(wave.number));
+        let is_due = is_held(wave.to) && matches!(asks, Decision::Do(_));
+        (is_due || !is_held(wave.to.other())).then_some(asks)
     }
 
     /// Those who were moved then are asked how they are, once they had time.
@@ -259,14 +267,50 @@ pub fn after_gate(wave: &Wave, journal: &Journal, policy: &Policy) -> AfterGate 
     }
 }
 
-/// Who of a wave was not seen with the key that it was given: out of sight, or with another. Who is gone is not missed.
+/// Who of a wave is not as it should be: out of sight, or with something that is neither the key that it was given nor the one
+/// that it had. Who is gone is not missed.
 pub fn not_seen_with(wave: &Wave, snapshot: &Snapshot) -> BTreeSet<ConsumerId> {
     let other = |app: &ConsumerId| {
-        let mut of_app = snapshot.consumers.iter().filter(|consumer| consumer.at.app == *app);
-        of_app.any(|consumer| {
-            !matches!(&consumer.holds, Holding::Identity) && consumer.holds != Holding::Valid(wave.to)
-        })
+        holdings(app, snapshot).any(|holds| !matches!(holds, Holding::Identity | Holding::Valid(_)))
     };
     let unseen: BTreeSet<&ConsumerId> = snapshot.unknown.iter().map(Unknown::consumer).collect();
     wave.apps.iter().filter(|app| other(app) || unseen.contains(app)).cloned().collect()
+}
+
+/// Who of a wave is asked how he is: all but those who have the key alone that the wave had.
+pub fn asked_of(wave: &Wave, snapshot: &Snapshot) -> BTreeSet<ConsumerId> {
+    let had = Holding::Valid(wave.to.other());
+    let waits = |app: &&ConsumerId| {
+        let mut held = holdings(app, snapshot).filter(|holds| **holds != Holding::Identity).peekable();
+        held.peek().is_some() && held.all(|holds| *holds == had)
+    };
+    wave.apps.iter().filter(|app| !waits(app)).cloned().collect()
+}
+
+/// That those of a wave who were asked are well; who still has the key that it had is asked once he is moved.
+pub fn passes(wave: &Wave, snapshot: &Snapshot) -> Event {
+    let had = Holding::Valid(wave.to.other());
+    let is_left = |app: &&ConsumerId| holdings(app, snapshot).any(|holds| *holds == had);
+    Event::GatePassed { number: wave.number, left: wave.apps.iter().filter(is_left).cloned().collect() }
+}
+
+fn holdings<'a>(app: &'a ConsumerId, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Holding> {
+    snapshot.consumers.iter().filter(move |consumer| consumer.at.app == *app).map(|consumer| &consumer.holds)
+}
+
+/// What is to be done for gates where a write that comes before them has failed: nobody who was moved or repaired is forgotten
+/// for another who cannot be.
+pub fn gates_beside(
+    snapshot: &Snapshot,
+    journal: &Journal,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Option<Step> {
+    let agrees = agreement(&snapshot.keys, journal) != Agreement::Differs;
+    let keys = journal.keys().filter(|_| agrees && journal.in_flight().is_none())?;
+    let view = View { snapshot, journal, keys, policy, now };
+    view.gate().into_iter().chain(view.reports()).find_map(|decision| match decision {
+        Decision::Do(step) => Some(step),
+        _ => None,
+    })
 }

@@ -106,6 +106,8 @@ fn who_is_late_blocks_by_name_and_holds_nothing_up_once_he_reports() {
     assert!(matches!(in_time, Decision::Waiting { .. }), "{in_time:?}");
     let late = told.look(moved + HOUR, ["p", "s2"], &[S, S]);
     assert_eq!(waits_for(&late), (named(&[("iis-01", moved)]), true), "and the person has a week");
+    let all: Vec<String> = late.awaits().map(|(_, one)| one.consumer.name()).collect();
+    assert_eq!(all, ["iis-01", "gateway"], "who has time left is told as well");
     told.report(moved + HOUR + 1, IIS, "s2");
     let goes_on = told.look(moved + HOUR + 2, ["p", "s2"], &[S, S]);
     assert_eq!(waits_for(&goes_on), (named(&[("gateway", moved)]), false));

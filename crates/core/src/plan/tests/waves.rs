@@ -48,12 +48,12 @@ fn the_first_wave_alone_is_moved_and_the_next_waits_for_its_gate_and_the_pause()
     let waits = |reason, until| Decision::Waiting { reason, until: at(until) };
     assert_eq!(story.look(&seen(7303, &[S, P, P])), waits(WaitFor::Gate(Gated::Wave(1)), 7361));
     assert_eq!(story.look(&seen(7361, &[S, P, P])), Decision::Do(Step::Gate(Gated::Wave(1))));
-    story.event(at(7365), Event::GatePassed { number: 1 });
+    story.event(at(7365), Event::GatePassed { number: 1, left: vec![] });
     assert_eq!(story.look(&seen(7366, &[S, P, P])), waits(WaitFor::BetweenWaves(2), 7965));
     assert_eq!(moves(&mut story, 7965, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
     // The last has a gate too, and the key that was left stays until it has passed.
     assert_eq!(story.look(&seen(7970, &[S, S, S])), waits(WaitFor::Gate(Gated::Wave(2)), 8025));
-    story.event(at(8030), Event::GatePassed { number: 2 });
+    story.event(at(8030), Event::GatePassed { number: 2, left: vec![] });
     assert_eq!(story.look(&seen(8031, &[S, S, S])), waits(WaitFor::Grace(KeyType::Primary), 7970 + 7200));
 }
 
@@ -63,7 +63,7 @@ fn as_many_of_a_wave_are_moved_at_once_as_may_restart_and_each_of_them_has_a_gat
     (story.policy.restarts_at_once, story.policy.waves) = (2, BTreeMap::new());
     assert_eq!(moves(&mut story, 7301, &[P, P, P]), (vec![app(0), app(1)], wave(2)));
     assert_eq!(story.look(&seen(7361, &[S, S, P])), Decision::Do(Step::Gate(Gated::Wave(2))));
-    story.event(at(7365), Event::GatePassed { number: 2 });
+    story.event(at(7365), Event::GatePassed { number: 2, left: vec![] });
     assert_eq!(moves(&mut story, 7366, &[S, S, P]), (vec![app(2)], wave(2)));
 }
 
@@ -73,10 +73,99 @@ fn who_is_left_of_a_wave_that_was_begun_is_moved_before_its_gate() {
     let mut story = about_to_move();
     story.policy.waves = BTreeMap::from([(app(2), 3)]);
     moves(&mut story, 7301, &[P, P, P]);
-    assert_eq!(moves(&mut story, 7500, &[S, P, P]), (vec![app(1)], wave(2)));
+    assert_eq!(moves(&mut story, 7350, &[S, P, P]), (vec![app(1)], wave(2)));
     let gate = story.journal.wave().unwrap();
-    assert_eq!((gate.apps.len(), gate.moved), (2, at(7500)));
-    assert_eq!(story.look(&seen(7560, &[S, S, P])), Decision::Do(Step::Gate(Gated::Wave(2))));
+    assert_eq!((gate.apps.len(), gate.moved), (2, at(7350)));
+    assert_eq!(story.look(&seen(7410, &[S, S, P])), Decision::Do(Step::Gate(Gated::Wave(2))));
+}
+
+/// Two of a wave are to be moved, and one cannot be: the other is asked when its time has come, moved back if it is not well,
+/// and kept apart if it is; whatever keeps the rest.
+#[test]
+fn who_was_moved_is_asked_how_it_is_though_others_of_its_wave_could_not_be() {
+    let mut story = about_to_move();
+    story.policy.waves = BTreeMap::from([(app(2), 3)]);
+    let Decision::Do(Step::Repoint { to, consumers, part, .. }) = story.look(&seen(7301, &[P, P, P])) else {
+        panic!("not moved");
+    };
+    let begun = begun((part, false), to, &consumers, &story.policy).unwrap();
+    story.event(at(7301), begun);
+    story.event(at(7301), Event::RepointIntended { key_type: to });
+    story.event(at(7301), Event::Repointed { key_type: to, apps: vec![app(0)], repaired: false });
+    // Until then the rest is tried again.
+    let rest = story.look(&seen(7360, &[S, P, P]));
+    assert!(matches!(rest, Decision::Do(Step::Repoint { part, .. }) if part == wave(2)), "{rest:?}");
+    let asks = Decision::Do(Step::Gate(Gated::Wave(2)));
+    assert_eq!(story.look(&seen(7361, &[S, P, P])), asks);
+    // The rest is held back by a pause, which is no reason not to ask.
+    let mut paused = story.clone();
+    paused.event(at(7350), Event::Paused { until: at(90_000), by: "ada".into(), why: "an audit".into() });
+    assert_eq!(paused.look(&seen(7361, &[S, P, P])), asks);
+
+    let asked = |story: &Story| {
+        let open = story.journal.wave().unwrap();
+        (asked_of(open, &seen(7361, &[S, P, P])), not_seen_with(open, &seen(7361, &[S, P, P])))
+    };
+    assert_eq!(asked(&story), (BTreeSet::from([app(0)]), BTreeSet::new()));
+
+    let mut ill = story.clone();
+    let (then, detail) = (AfterGate::RollBack, "503".to_owned());
+    ill.event(at(7700), Event::GateFailed { number: 2, detail, then });
+    let Decision::Do(Step::Repoint { to, consumers, part, .. }) = ill.look(&seen(7701, &[S, P, P])) else {
+        panic!("not moved back");
+    };
+    assert_eq!((to, consumers.len(), &consumers[0].app, part), (KeyType::Primary, 1, &app(0), Part::Back(2)));
+
+    let passed = passes(story.journal.wave().unwrap(), &seen(7362, &[S, P, P]));
+    assert_eq!(passed, Event::GatePassed { number: 2, left: vec![app(1)] });
+    story.event(at(7362), passed);
+    assert_eq!(moves(&mut story, 7363, &[S, P, P]), (vec![app(1)], wave(2)));
+    let open = story.journal.wave().unwrap();
+    assert_eq!((open.apps.clone(), open.moved), (BTreeSet::from([app(1)]), at(7363)));
+    assert_eq!(story.look(&seen(7423, &[S, S, P])), Decision::Do(Step::Gate(Gated::Wave(2))));
+    let passed = passes(story.journal.wave().unwrap(), &seen(7424, &[S, S, P]));
+    assert_eq!(passed, Event::GatePassed { number: 2, left: vec![] });
+    story.event(at(7424), passed);
+    // The pause before the next wave counts from the end of the whole.
+    let waits = Decision::Waiting { reason: WaitFor::BetweenWaves(3), until: at(7424 + 600) };
+    assert_eq!(story.look(&seen(7425, &[S, S, P])), waits);
+}
+
+/// Who reads a secret is on the new key by himself, some time after it was written: he is asked all the same.
+#[test]
+fn who_is_left_of_a_wave_and_comes_by_himself_is_asked_too() {
+    let mut story = about_to_move();
+    (story.policy.restarts_at_once, story.policy.waves) = (3, BTreeMap::new());
+    moves(&mut story, 7301, &[P, P, P]);
+    story.event(at(7370), passes(story.journal.wave().unwrap(), &seen(7370, &[S, P, S])));
+    let waits = Decision::Waiting { reason: WaitFor::Gate(Gated::Wave(2)), until: at(7370 + 60) };
+    assert_eq!(story.look(&seen(7400, &[S, S, S])), waits);
+    assert_eq!(story.look(&seen(7430, &[S, S, S])), Decision::Do(Step::Gate(Gated::Wave(2))));
+}
+
+/// An app that cannot be repaired comes first again and again, and hides nobody.
+#[test]
+fn gates_are_seen_to_beside_a_repair_that_fails() {
+    let mut story = about_to_move();
+    moves(&mut story, 7301, &[P, P, P]);
+    let holds = [S, Holding::Stale(fingerprint("gone")), P];
+    let beside =
+        |story: &Story, time| gates_beside(&seen(time, &holds), &story.journal, &story.policy, at(time));
+    let first = story.look(&seen(7361, &holds));
+    assert!(matches!(first, Decision::Do(Step::Repoint { repair: true, .. })), "{first:?}");
+    assert_eq!(beside(&story, 7360), None, "it has its time");
+    assert_eq!(beside(&story, 7361), Some(Step::Gate(Gated::Wave(1))));
+    let then = AfterGate::RollBack;
+    story.event(at(7700), Event::GateFailed { number: 1, detail: "503".into(), then });
+    let back = beside(&story, 7701);
+    assert!(
+        matches!(back, Some(Step::Repoint { to: KeyType::Primary, part: Part::Back(1), .. })),
+        "{back:?}"
+    );
+    // Nobody is moved while a key is on its way to another.
+    story.event(at(7702), Event::Left { key_type: STANDBY });
+    story.event(at(7702), Event::RegenerationIntended { key_type: STANDBY });
+    assert_eq!(beside(&story, 7703), None);
 }
 
 #[test]
@@ -157,7 +246,7 @@ fn a_wave_that_ends_with_its_key_is_asked_how_it_is_and_what_was_found_is_told()
     // Of one that was seen to be well there is nothing to tell.
     let mut well = about_to_move();
     moves(&mut well, 7301, &[P, P, P]);
-    well.event(at(7365), Event::GatePassed { number: 1 });
+    well.event(at(7365), Event::GatePassed { number: 1, left: vec![] });
     assert_eq!(regenerated(&mut well).0, None);
     assert!(well.journal.repair().is_none());
 }
@@ -190,7 +279,7 @@ fn compromised_keys_wait_for_no_gate_and_what_it_shows_is_told_at_the_end() {
 fn no_pause_is_kept_that_would_end_after_an_announced_regeneration() {
     let mut story = about_to_move();
     moves(&mut story, 7301, &[P, P, P]);
-    story.event(at(7365), Event::GatePassed { number: 1 });
+    story.event(at(7365), Event::GatePassed { number: 1, left: vec![] });
     let Announced::Watched(watch) = Announced::of(both(at(7900)), at(0)) else { panic!("not ahead") };
     story.event(at(7366), Event::WatchAsked { from: watch.from, until: watch.until, keys: watch.keys });
     assert_eq!(moves(&mut story, 7367, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
@@ -203,7 +292,7 @@ fn a_window_that_closes_between_two_waves_holds_the_next_back_and_neither_gate_n
     moves(&mut story, 7301, &[P, P, P]);
     assert_eq!(story.look(&seen(7400, &[S, P, P])), Decision::Do(Step::Gate(Gated::Wave(1))));
     let mut failed = story.clone();
-    story.event(at(7400), Event::GatePassed { number: 1 });
+    story.event(at(7400), Event::GatePassed { number: 1, left: vec![] });
     let until = at(86_400 + 7200);
     assert_eq!(story.look(&seen(7401, &[S, P, P])), Decision::Waiting { reason: WaitFor::Window, until });
     let then = AfterGate::RollBack;
@@ -278,7 +367,10 @@ fn a_gate_that_fails_is_followed_by_what_the_policy_says() {
     let stop = Policy { on_unhealthy: OnUnhealthy::Stop, ..story.policy.clone() };
     assert_eq!(after_gate(wave, &story.journal, &stop), AfterGate::Stop);
     assert_eq!(not_seen_with(wave, &seen(7303, &[S, P, P])), BTreeSet::new());
-    assert_eq!(not_seen_with(wave, &seen(7303, &[P, P, P])), [app(0)].into());
+    assert_eq!(
+        not_seen_with(wave, &seen(7303, &[Holding::Stale(fingerprint("gone")), P, P])),
+        [app(0)].into()
+    );
     let mut out_of_sight = seen(7303, &[]);
     out_of_sight.unknown.push(Unknown::NoConsumer { app: app(0) });
     assert_eq!(not_seen_with(wave, &out_of_sight), [app(0)].into());
@@ -348,7 +440,7 @@ fn who_is_moved_after_he_was_repaired_is_asked_as_one_of_his_wave() {
 fn after_a_wave_that_was_moved_back_a_rotation_makes_another_key_once_nobody_holds_both() {
     let mut story = about_to_move();
     moves(&mut story, 7301, &[P, P, P]);
-    story.event(at(7365), Event::GatePassed { number: 1 });
+    story.event(at(7365), Event::GatePassed { number: 1, left: vec![] });
     moves(&mut story, 7965, &[S, P, P]);
     let then = AfterGate::RollBack;
     story.event(at(8400), Event::GateFailed { number: 2, detail: "503".into(), then });
@@ -359,7 +451,7 @@ fn after_a_wave_that_was_moved_back_a_rotation_makes_another_key_once_nobody_hol
     assert_eq!(moves(&mut story, 8501, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
     asked.event(at(8500), Event::RotationRequested { compromised: false, noticed: false });
     assert_eq!(moves(&mut asked, 8501, &[S, P, P]), (vec![app(1), app(2)], wave(2)), "to the same key");
-    asked.event(at(8600), Event::GatePassed { number: 2 });
+    asked.event(at(8600), Event::GatePassed { number: 2, left: vec![] });
     asked.look(&seen(8601, &[S, S, S]));
     let another = asked.look(&seen(8601 + 7200, &[S, S, S]));
     assert_eq!(another, Decision::Do(Step::Regenerate(KeyType::Primary)));

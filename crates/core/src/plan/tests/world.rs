@@ -458,11 +458,12 @@ impl World {
 
     fn ask_how_it_is(&mut self, number: u32) {
         let wave = self.journal.wave().unwrap().clone();
-        let ill = (0..self.apps.len()).any(|n| self.apps[n].ill && wave.apps.contains(&app(n)));
-        let unseen = not_seen_with(&wave, &self.look());
+        let seen = self.look();
+        let (asked, unseen) = (asked_of(&wave, &seen), not_seen_with(&wave, &seen));
+        let ill = (0..self.apps.len()).any(|n| self.apps[n].ill && asked.contains(&app(n)));
         let over = wave.moved + delta(self.policy.gate_after + self.policy.settle_within) <= self.now;
         if !ill && unseen.is_empty() {
-            self.record(Event::GatePassed { number });
+            self.record(passes(&wave, &seen));
         } else if over {
             let then = after_gate(&wave, &self.journal, &self.policy);
             self.record(Event::GateFailed { number, detail: "503".into(), then });

@@ -72,7 +72,7 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
         }
         Ok::<Exit, Exit>(exit)
     };
-    paused.await.unwrap_or_else(|exit| exit)
+    Box::pin(paused).await.unwrap_or_else(|exit| exit)
 }
 
 pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit {
@@ -91,7 +91,7 @@ pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit 
         }
         Ok::<Exit, Exit>(exit)
     };
-    resumed.await.unwrap_or_else(|exit| exit)
+    Box::pin(resumed).await.unwrap_or_else(|exit| exit)
 }
 
 /// Puts on record what follows from the pause that is on, if anything does, and tells it. One service's failure stops no other.

@@ -105,7 +105,7 @@ async fn answer(args: &ReportArgs, environment: &Environment) -> Result<Exit, Ex
     warn_of_own_memory(&rekey.config);
     let services = chosen(&rekey.config, &args.instances)?;
     let names = store::evidence_names(&*rekey.store).await.map_err(|error| {
-        terminal::complain(&words::evidence_not_listed(&cause::told(&error)));
+        terminal::complain(&words::evidence_not_listed(cause::told(&error)));
         Exit::Failed
     })?;
     let Some(names) = names else {
@@ -229,7 +229,7 @@ impl Report {
             terminal::say(&one.instance);
             match &one.changes {
                 Some(changes) if changes.is_empty() => {
-                    terminal::say(&format!("  {}", words::NOTHING_CHANGED))
+                    terminal::say(&format!("  {}", words::NOTHING_CHANGED));
                 }
                 Some(changes) => changes.iter().for_each(|change| {
                     let row = change.row();
@@ -240,7 +240,7 @@ impl Report {
                     terminal::say(&format!("  {}", words::evidence_whole(one.documents)));
                 }
                 None => {
-                    terminal::say(&format!("  {}", words::evidence_flawed(one.faults.len(), one.documents)))
+                    terminal::say(&format!("  {}", words::evidence_flawed(one.faults.len(), one.documents)));
                 }
             }
         }

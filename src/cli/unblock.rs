@@ -31,7 +31,7 @@ pub(super) struct UnblockArgs {
 }
 
 pub(super) async fn unblock(args: UnblockArgs, environment: &Environment) -> Exit {
-    match try_unblock(&args, environment).await {
+    match Box::pin(try_unblock(&args, environment)).await {
         Ok(exit) | Err(exit) => exit,
     }
 }

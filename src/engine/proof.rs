@@ -107,7 +107,7 @@ impl Run<'_> {
                 Ok(Some(document)) => document,
                 Ok(None) => break,
                 Err(error) => {
-                    self.not_proved(lease, document_not_made(&cause::told(&error)), false);
+                    self.not_proved(lease, document_not_made(cause::told(&error)), false);
                     break;
                 }
             };

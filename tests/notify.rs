@@ -147,7 +147,7 @@ async fn an_old_key_that_is_still_accepted_is_announced_and_blocks_nothing() {
     // The second time less of the run's time was left.
     assert!(texts.iter().all(|text| text.contains("the service still accepts the old key ")), "{texts:?}");
     // It is in the log as well, and the rotation is over, with its evidence.
-    let said = told.story.told.lock().unwrap();
+    let said = told.story.told.lock().unwrap().clone();
     assert_eq!(said.iter().filter(|line| line.contains("still accepts the old key")).count(), 2, "{said:#?}");
     let journal = told.story.journal().await;
     let evidence = journal.evidence();

@@ -63,7 +63,7 @@ pub(crate) fn mention(line: &str) {
     }
 }
 
-fn is_quiet() -> bool {
+pub(crate) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 

@@ -550,6 +550,24 @@ async fn a_handler_that_is_asked_to_stop_twice_ends_at_once() {
     assert_eq!(handler.child.wait().unwrap().code(), Some(130));
 }
 
+/// A run has the lease while it follows a regeneration. Who pauses meanwhile is told so, and has his turn after it.
+#[tokio::test]
+async fn a_command_waits_for_its_turn_beside_a_run_at_work() {
+    let azure = Azure::with_journals(&["sr-turn"], &["--regenerate-takes", "4s"]);
+    let journals = Journals::open();
+    let mut rotate =
+        azure.command(&["rotate", "--yes", "--for", "2m"]).stdout(Stdio::null()).spawn().unwrap();
+    journals.wait("sr-turn", |journal| journal["lease"].is_object()).await;
+    let paused = azure.run(&["pause", "--until", "1h", "--why", "an audit", "--by", "ada"]);
+    rotate.kill().unwrap();
+    rotate.wait().unwrap();
+    let told = text(&paused.stderr);
+    assert_eq!(paused.status.code(), Some(0), "{told}");
+    assert!(told.contains("sr-turn: another run (rotate/") && told.contains("waits for its turn"), "{told}");
+    let journal = journals.read("sr-turn").await.unwrap();
+    assert!(journal["journal"]["paused"].is_object(), "{journal}");
+}
+
 /// Three notices of one service: the first is repaired by a run of its own, the others share the next. Each has one line
 /// of its own that tells which.
 #[tokio::test]

@@ -174,6 +174,9 @@ struct Rotated {
 
 /// Tells what happens while it happens, one object a line.
 fn for_machines() -> Narrator {
+    if terminal::is_quiet() {
+        return silent();
+    }
     Arc::new(|instance: &ServiceId, event: &RunEvent| {
         terminal::json_line(&Line::Progress {
             at: SystemClock.now(),

@@ -81,6 +81,10 @@ fn whoever_wants_quiet_reads_how_it_ended_and_nothing_else() {
     let quiet = text(&quiet.stdout);
     assert!(loud.lines().count() > 5 && quiet.lines().count() == 1, "{loud}\n---\n{quiet}");
     assert!(quiet.starts_with("sr-demo: "), "{quiet}");
+    let machine = text(&azure.run(&["rotate", "--yes", "--quiet", "--json"]).stdout);
+    let result: Value =
+        serde_json::from_str(&machine).unwrap_or_else(|_| panic!("more than the result: {machine}"));
+    assert_eq!(result["type"], "result", "{machine}");
     // What failed is told all the same.
     let failed = azure.run(&["status", "--quiet", "nobody"]);
     assert_eq!(failed.status.code(), Some(2));

@@ -211,7 +211,7 @@ async fn what_is_left_of_a_wave_is_moved_when_it_can_be_and_has_its_own_gate() {
     assert_eq!(passed(&story.journal().await), [1]);
     let held = ["chat-web/staging", "chat-web", "chat-func"].map(|app| signs(&story, app));
     assert_eq!(held, [SECONDARY, PRIMARY, SECONDARY]);
-    story.sim.with(|state| state.lift_barriers());
+    story.sim.with(embedded_azure::State::lift_barriers);
     let reports = story.watch(8 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(passed(&story.journal().await), [1, 0]);

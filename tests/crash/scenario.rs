@@ -497,7 +497,7 @@ pub struct Played {
 
 /// Plays a scenario in which one request meets a mishap, up to the end: settled.
 pub async fn play(scenario: Scenario, journals: Journals, mishap: Option<(usize, Mishap)>) -> Played {
-    play_in(scenario.arrange().await, scenario, journals, mishap).await
+    Box::pin(play_in(scenario.arrange().await, scenario, journals, mishap)).await
 }
 
 /// The same in a world of one's own.
@@ -508,7 +508,7 @@ pub async fn play_in(
     mishap: Option<(usize, Mishap)>,
 ) -> Played {
     let configured = story.config.clone();
-    play_with(story, scenario, journals, mishap, &configured).await
+    Box::pin(play_with(story, scenario, journals, mishap, &configured)).await
 }
 
 /// The same, judged by another configuration than the worker has.
@@ -535,7 +535,7 @@ pub async fn play_with(
     let stage = Stage { story, interceptor, journals, store, proxy, configured, untrue, cured };
     let (before, began) = (stage.journal().await, stage.story.clock.now());
     let mut events = stage.story.sim.activity();
-    stage.play(scenario).await;
+    Box::pin(stage.play(scenario)).await;
     let after = stage.journal().await;
     let documents = stage.documents().await;
     let Stage { story, interceptor, untrue, .. } = stage;

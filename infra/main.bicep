@@ -66,6 +66,11 @@ param alertEmails string[] = []
 @description('Whether the identity may also read the records of operations in the whole of each subscription. Needed only where the service names operations by URLs below locations/, as older api-versions did; a refused poll says so.')
 param pollInSubscription bool = false
 
+@description('For how many days nobody can change or delete a document of evidence (docs/evidence.md), counted from when it was written. With 0 no policy keeps them. As long as one does, the storage account cannot be deleted.')
+@minValue(0)
+@maxValue(146000)
+param evidenceDays int = 0
+
 @description('How many instances of the function app there may be at most. Runs of one timer never overlap; notices come seldom.')
 @minValue(1)
 @maxValue(1000)
@@ -132,6 +137,7 @@ module storage 'modules/storage.bicep' = {
     tags: tags
     packageContainer: packageContainer
     deadLetterContainer: deadLetterContainer
+    evidenceDays: evidenceDays
     appIdentityId: identity.id
     appPrincipalId: identity.properties.principalId
     deliveryIdentityId: deliveryIdentity.id

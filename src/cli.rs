@@ -23,6 +23,7 @@ mod machine;
 mod notice;
 mod pause;
 mod plan;
+mod report;
 mod rotate;
 #[cfg(feature = "simulator")]
 pub mod simulate;
@@ -100,6 +101,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show what was done to each instance, from the journal
     History(history::HistoryArgs),
+    /// Show what was changed in a time, for auditors, from the evidence of it; or check that evidence
+    Report(report::ReportArgs),
     /// Say what an event would do, or fire it at a handler on this machine
     Notice(notice::NoticeArgs),
     /// After you have looked: let what was refused, or came to nothing, be tried again at once
@@ -191,6 +194,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Rotate(args) => rotate::rotate(args, environment).await,
             Command::Status(args) => status::status(args, environment).await,
             Command::History(args) => history::history(args, environment).await,
+            Command::Report(args) => report::report(args, environment).await,
             Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
             Command::Pause(args) => pause::pause(args, environment).await,

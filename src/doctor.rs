@@ -227,10 +227,17 @@ fn storage(config: &Config, as_deployed: bool) -> Option<Finding> {
 fn journal(config: &Config, instance: &InstanceFacts<'_>) -> Option<Finding> {
     let StateConfig::Blob(blob) = &config.state else { return None };
     let id = &instance.config.id;
-    let Err(error) = &instance.journal else {
-        return Some(Finding::ok(Check::Storage, id, format!("the journal can be read in {}", blob.account)));
+    let (error, why) = match (&instance.journal, &instance.evidence) {
+        (Err(error), _) => (error, "a service is not touched while its journal cannot be read and written"),
+        (Ok(_), Err(error)) => (
+            error,
+            "the evidence of what was changed is in the container signalr-rekey-evidence, and each run that cannot write it fails",
+        ),
+        (Ok(_), Ok(())) => {
+            let what = format!("the journal and the evidence can be read in {}", blob.account);
+            return Some(Finding::ok(Check::Storage, id, what));
+        }
     };
-    let why = "a service is not touched while its journal cannot be read and written";
     let named = match &blob.access {
         BlobAccess::Identity { client_id } => client_id.as_deref().or(config.azure.client_id.as_deref()),
         BlobAccess::AccountKey(_) | BlobAccess::Signature(_) => None,

@@ -12,6 +12,7 @@ mod full_checks;
 mod gate;
 mod log;
 mod process;
+mod proof;
 mod recent;
 mod reports;
 mod run;

@@ -8,6 +8,7 @@
 mod app_locks;
 mod blob;
 mod document;
+mod evidence;
 mod lease;
 mod memory;
 mod small;
@@ -21,6 +22,8 @@ pub use app_locks::{AppLock, AppLocks, Held, LockError, LockHolder, Locker};
 pub(crate) use blob::Meaning;
 pub use blob::{BlobStore, Refusal};
 pub use document::{peek, peek_at_both};
+pub use evidence::{evidence, evidence_names};
+pub(crate) use evidence::{in_the_way, keep_evidence};
 pub use lease::{Draft, Lease, LeaseProof};
 pub use memory::MemoryStore;
 pub use small::{Timer, TimerFound, Told, call, calls, timer_ran};
@@ -42,7 +45,16 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Writes a document if it is still as it was: of version `expected`, or absent.
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError>;
+
+    /// The names of all documents of [evidence](EVIDENCE); nothing, if there is no container for them.
+    async fn list_evidence(&self) -> Result<Option<Vec<String>>, StoreError> {
+        Err(StoreError::Unavailable(words::NOT_LISTED.into()))
+    }
 }
+
+/// What the names of documents of evidence begin with. They are in a container of their own, under the rest of the name, where
+/// an immutability policy may keep them.
+pub const EVIDENCE: &str = "evidence/";
 
 /// What was found under a name.
 #[derive(Clone, Debug)]
@@ -107,6 +119,8 @@ pub enum StoreError {
         /// Whose it should be.
         wanted: Box<ServiceId>,
     },
+    /// Under the name of a document of evidence there is another, which is left as it is.
+    OtherEvidence { name: String },
     /// There are two journals of the service: an older release writes the one of format 1 again.
     TwoJournals {
         /// That of format 1.
@@ -136,6 +150,7 @@ impl StoreError {
             Self::Unreadable { .. }
             | Self::OfAnother { .. }
             | Self::TwoJournals { .. }
+            | Self::OtherEvidence { .. }
             | Self::Refused(_)
             | Self::Illegal(_) => false,
         }

@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use common::proxy::{Answer, Proxy};
 use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
 use embedded_azure::{Fault, FaultKind};
 use rekey_core::intent::Intent;
@@ -125,6 +126,32 @@ async fn a_rotation_a_repairing_and_a_drift_are_told_once() {
     let (kinds, texts): (Vec<_>, Vec<_>) = told.hook.told().into_iter().unzip();
     assert_eq!(kinds, ["SignalRRekey.Rotated", "SignalRRekey.Repaired", "SignalRRekey.DriftFound"]);
     assert!(texts[1].contains("chat-func") && texts[1].starts_with("sr-demo: "), "{texts:?}");
+}
+
+/// Whatever answers for the service takes each key, as long as it is asked: that is announced, and hinders nothing.
+#[tokio::test]
+async fn an_old_key_that_is_still_accepted_is_announced_and_blocks_nothing() {
+    let mut told = Told::new().await;
+    let takes_any_key = |request: &str| {
+        let mut accepted = Answer::new(404, "text/plain", "");
+        accepted.headers.insert("x-ms-error-code", "Warning.User.NotExisted".parse().unwrap());
+        request.starts_with("HEAD /api/").then_some(accepted)
+    };
+    let proxy = Proxy::start(told.story.sim.base(), takes_any_key).await;
+    told.rekey = told.story.worker(&proxy.base, told.story.store.clone(), told.story.clock.clone());
+    told.watch(6 * HOUR).await;
+    assert_eq!((told.story.requests("SignalR_RegenerateKey"), told.story.refused()), (2, 0));
+    let (kinds, texts): (Vec<_>, Vec<_>) = told.hook.told().into_iter().unzip();
+    assert_eq!(kinds, ["SignalRRekey.OldKeyAccepted"; 2]);
+    assert!(texts[0].contains(", after 16 calls"), "{texts:?}");
+    // The second time less of the run's time was left.
+    assert!(texts.iter().all(|text| text.contains("the service still accepts the old key ")), "{texts:?}");
+    // It is in the log as well, and the rotation is over, with its evidence.
+    let said = told.story.told.lock().unwrap().clone();
+    assert_eq!(said.iter().filter(|line| line.contains("still accepts the old key")).count(), 2, "{said:#?}");
+    let journal = told.story.journal().await;
+    let evidence = journal.evidence();
+    assert!(evidence.open().is_none() && evidence.waiting().len() == 0 && evidence.head().is_some());
 }
 
 #[tokio::test]

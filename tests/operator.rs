@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod common;
+#[path = "operator/report.rs"]
+mod report;
 #[path = "operator/terminal.rs"]
 mod terminal;
 
@@ -755,7 +757,9 @@ fn names_are_looked_at_before_it_is_asked_who_says_so() {
     let azure = Azure::with_journals(&["sr-demo"], &[]);
     let of_nobody = |arguments: &[&str]| {
         let mut command = azure.command(arguments);
-        ["USER", "LOGNAME", "USERNAME"].iter().for_each(|name| drop(command.env_remove(name)));
+        for name in ["USER", "LOGNAME", "USERNAME"] {
+            command.env_remove(name);
+        }
         command.output().unwrap()
     };
     for (name, asks) in [("sr-dmo", false), ("sr-demo", true)] {

@@ -199,6 +199,12 @@ async fn no_secret_leaves_the_process() {
     let name = common::document_name(id);
     let (document, _) = story.store.get(&name).await.unwrap().document.unwrap();
     search("the journal's document", &String::from_utf8(document).unwrap());
+    let proved = signalr_rekey::store::evidence_names(&*story.store).await.unwrap().unwrap();
+    assert!(!proved.is_empty());
+    for name in proved {
+        let document = signalr_rekey::store::evidence(&*story.store, &name).await.unwrap().unwrap();
+        search("a document of evidence", &String::from_utf8(document).unwrap());
+    }
     search("the store's Debug", &format!("{:#?}", story.store));
 
     let rekey = story.rekey();

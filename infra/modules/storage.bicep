@@ -1,5 +1,5 @@
-// The storage of the host, the package, the journal (container signalr-rekey, which the app makes itself) and the dead
-// letters. It has no keys: who wants in needs a role.
+// The storage of the host, the package, the journal (container signalr-rekey, which the app makes itself), the evidence of what
+// was changed, and the dead letters. It has no keys: who wants in needs a role.
 
 @description('The name of the account: 3 to 24 lower-case letters and digits.')
 @minLength(3)
@@ -17,6 +17,11 @@ param packageContainer string
 
 @description('The container of events that could not be delivered.')
 param deadLetterContainer string
+
+@description('For how many days nobody can change or delete the evidence of a change; 0: no policy keeps it.')
+@minValue(0)
+@maxValue(146000)
+param evidenceDays int
 
 @description('The resource id of the identity of the function app.')
 param appIdentityId string
@@ -67,6 +72,23 @@ resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@202
 resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
   parent: blobs
   name: deadLetterContainer
+}
+
+// The app makes it where it is missed, but without the policy. Its name is the app's.
+resource evidence 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
+  parent: blobs
+  name: 'signalr-rekey-evidence'
+}
+
+// Left unlocked, so that a deployment that was tried out can be deleted again: whoever may change the policy may end it. Locked by
+// hand it cannot be ended or made shorter (docs: Configure immutability policies for containers). Each document is written once.
+resource evidenceIsKept 'Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies@2025-06-01' = if (evidenceDays > 0) {
+  parent: evidence
+  name: 'default'
+  properties: {
+    immutabilityPeriodSinceCreationInDays: evidenceDays
+    allowProtectedAppendWrites: false
+  }
 }
 
 resource appOwnsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {

@@ -78,6 +78,8 @@ pub struct Arm {
     resends_until: Option<DateTime<Utc>>,
     /// What is kept of one read, where that matters.
     timing: Option<Arc<Timing>>,
+    /// The id by which Azure's support finds the last change that Azure took, where that is to be known.
+    trace: Option<Arc<Mutex<Option<String>>>>,
     /// When it is its turn, where many ask.
     turn: Arc<Turn>,
 }
@@ -141,7 +143,7 @@ impl Arm {
             jitter_seed,
             told_of_wait,
         });
-        Ok(Self { shared, deadline: None, resends_until: None, timing: None, turn })
+        Ok(Self { shared, deadline: None, resends_until: None, timing: None, trace: None, turn })
     }
 
     /// The same client for a run, whose requests come before those of later runs that are no more urgent.
@@ -163,6 +165,16 @@ impl Arm {
     /// When that read was first sent.
     pub(crate) fn sent(&self) -> Option<DateTime<Utc>> {
         *self.timing.as_ref()?.sent.lock()
+    }
+
+    /// The same client, which remembers how the last change is called that Azure took.
+    pub(crate) fn traced(&self) -> Self {
+        Self { trace: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// The id of that change.
+    pub(crate) fn trace(&self) -> Option<String> {
+        self.trace.as_ref()?.lock().clone()
     }
 
     /// The same client, whose requests and waits end by a deadline. A request that it leaves no time for is not sent

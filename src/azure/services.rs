@@ -115,6 +115,8 @@ pub struct Regeneration {
     pub operation: Option<OperationUrl>,
     /// Azure's `Retry-After`: when to ask first. Microsoft.SignalRService sends none (recorded).
     pub retry_after: Option<Duration>,
+    /// The id by which Azure's support finds the request.
+    pub correlation: Option<String>,
     /// Whether it is done already (200), or goes on in the background (202), also where no URL came.
     pub finished: bool,
 }

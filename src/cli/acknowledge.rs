@@ -46,7 +46,7 @@ struct Word {
 }
 
 pub(super) async fn acknowledge(args: AcknowledgeArgs, environment: &Environment) -> Exit {
-    match try_acknowledge(&args, environment).await {
+    match Box::pin(try_acknowledge(&args, environment)).await {
         Ok(exit) | Err(exit) => exit,
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct ApproveArgs {
 }
 
 pub(super) async fn approve(args: ApproveArgs, environment: &Environment) -> Exit {
-    match try_approve(&args, environment).await {
+    match Box::pin(try_approve(&args, environment)).await {
         Ok(exit) | Err(exit) => exit,
     }
 }

@@ -66,11 +66,11 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
                 let replaces = before.map(|before| text::pause_replaces(readable(before.until), &before.by));
                 text::paused(service.id.name(), readable(until), replaces.unwrap_or_default())
             };
-            put_on_record(&rekey, service, "pause", |before| Some((event, told(before))))
+            put_on_record(&rekey, service, "pause", move |before| Some((event, told(before))))
         });
         Ok::<Exit, Exit>(all(each).await)
     };
-    paused.await.unwrap_or_else(|exit| exit)
+    Box::pin(paused).await.unwrap_or_else(|exit| exit)
 }
 
 pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit {
@@ -89,7 +89,7 @@ pub(super) async fn resume(args: ResumeArgs, environment: &Environment) -> Exit 
         });
         Ok::<Exit, Exit>(all(each).await)
     };
-    resumed.await.unwrap_or_else(|exit| exit)
+    Box::pin(resumed).await.unwrap_or_else(|exit| exit)
 }
 
 /// How many services are paused side by side.

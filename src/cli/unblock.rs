@@ -14,7 +14,7 @@ use crate::report::cause;
 use crate::report::text::journal::history;
 use crate::report::text::snapshot::warnings;
 use crate::report::text::{InWords, command as text, readable};
-use crate::store::{Draft, Lease, StoreError};
+use crate::store::{Draft, Lease, StoreError, in_the_way};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Event, Gate};
 use rekey_core::model::ConsumerId;
@@ -31,7 +31,7 @@ pub(super) struct UnblockArgs {
 }
 
 pub(super) async fn unblock(args: UnblockArgs, environment: &Environment) -> Exit {
-    match try_unblock(&args, environment).await {
+    match Box::pin(try_unblock(&args, environment)).await {
         Ok(exit) | Err(exit) => exit,
     }
 }
@@ -43,8 +43,11 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
     let preview = rekey.preview(instance, SystemClock.now() + PATIENCE).await;
     let preview = preview.map_err(told)?;
     let lease = strange_lease(&rekey, instance).await.map_err(|error| told(error.into()))?;
-    let found: Vec<String> =
-        lease.into_iter().chain(preview.journal.obstacles().iter().map(InWords::in_words)).collect();
+    let in_the_way = in_the_way(&*rekey.store, &preview.journal, &instance.id).await;
+    let in_the_way =
+        in_the_way.map_err(|error| told(error.into()))?.map(|name| text::unblock_evidence(&name));
+    let found = preview.journal.obstacles().iter().map(InWords::in_words).collect::<Vec<_>>();
+    let found: Vec<String> = lease.into_iter().chain(found).chain(in_the_way).collect();
     show(instance, &preview, &found);
     if found.is_empty() {
         return Ok(nothing_to_clear(instance, &preview));
@@ -150,7 +153,15 @@ async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError>
         lease => lease?,
     };
     lease.record(Event::Unblocked {})?;
+    // What cannot be read is told, and the lease is given back all the same.
+    let found = in_the_way(&*rekey.store, lease.journal(), &instance.id).await;
+    let begun = match &found {
+        Ok(Some(found)) => lease.record(Event::EvidenceBegun { found: found.clone() }),
+        _ => Ok(()),
+    };
     lease.release().await?;
+    begun?;
+    found?;
     Ok(())
 }
 

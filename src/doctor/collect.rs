@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::engine::check::{Check, Reader, Refusal, is_lost};
 use crate::init::others::{Other, Others};
 use crate::report::cause;
-use crate::store::{StoreError, peek_at_both};
+use crate::store::{StoreError, evidence, peek_at_both};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ConsumerId, PerKey, ServiceId};
 use rekey_core::plan::{Holding, ReferenceFault, Snapshot, Unknown};
@@ -63,6 +63,8 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
+    /// Whether the container of evidence lets us in.
+    pub(super) evidence: Result<(), StoreError>,
     /// What a check shows, where other consumers than apps of App Service are concerned.
     pub(super) as_checked: Option<Result<Snapshot, String>>,
     /// Container apps and static web apps in the resource groups of what is configured that are not, and hold a key of it, or may.
@@ -245,6 +247,8 @@ impl<'c> InstanceFacts<'c> {
         let permissions = arm.permissions(&id.to_string()).await;
         let replicas = kind.replicas(arm, id).await;
         let journal = peek_at_both(&*rekey.store, id).await;
+        // Of no name that a document has: whether there is one does not matter.
+        let evidence = evidence(&*rekey.store, "doctor").await.map(|_| ());
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
@@ -255,6 +259,7 @@ impl<'c> InstanceFacts<'c> {
             permissions,
             replicas,
             journal,
+            evidence,
             as_checked: None,
             strangers: vec![],
             granted: vec![],

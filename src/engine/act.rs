@@ -84,6 +84,8 @@ pub struct Rewrite {
     pub place: Place,
     /// What it holds now.
     pub contents: Contents,
+    /// The id by which Azure's support finds the write, if one was sent.
+    pub correlation: Option<String>,
 }
 
 /// Why a place was not rewritten.
@@ -233,6 +235,19 @@ impl Actor<'_> {
         refused
     }
 
+    /// Signs one call with a key that was replaced by `new`. Whatever stands before the service may refuse every call, so that the
+    /// old one is refused is known only where the new one is accepted the same way, in the same moment.
+    pub async fn try_old(&self, host: &str, old: &Key, new: &Key) -> Probe {
+        let answer = self.service().probe(self.data_plane, host, old).await;
+        if !matches!(answer, Probe::Refused { .. }) {
+            return answer;
+        }
+        match self.service().probe(self.data_plane, host, new).await {
+            Probe::Accepted => answer,
+            Probe::Refused { detail } | Probe::Unreachable { detail } => Probe::Unreachable { detail },
+        }
+    }
+
     /// Signs calls with a key until the service accepted several in a row, or has refused for a while.
     pub async fn prove(&self, host: &str, key: &Key) -> Acceptance {
         let (mut in_a_row, mut said) = (0, None);
@@ -324,7 +339,9 @@ impl Actor<'_> {
                 self.clock.sleep(AGAIN).await;
             }
             let mut lock = self.lock(&place, basis, room).await?;
-            let written = self.merge(&mut lock, (merge == 0).then_some(basis.check), &place, &change).await;
+            let arm = self.arm.traced();
+            let actor = Actor { arm: &arm, ..*self };
+            let written = actor.merge(&mut lock, (merge == 0).then_some(basis.check), &place, &change).await;
             if let Err(error) = &written
                 && error.kind() == ArmErrorKind::OutcomeUnknown
             {
@@ -335,7 +352,7 @@ impl Actor<'_> {
                 // Who had the lock besides may have read before this was written.
                 Ok(_) if !was_ours => last = None,
                 Ok(Written::Already(contents) | Written::Accepted(contents)) => {
-                    return Ok(Rewrite { place, contents });
+                    return Ok(Rewrite { place, contents, correlation: arm.trace() });
                 }
                 Ok(Written::Overwritten) => last = None,
                 Err(error) if may_be_merged_anew(&error) => last = Some(error),

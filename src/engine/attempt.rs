@@ -21,6 +21,7 @@ use super::check::{Check, FRESH};
 use super::run::{Begin, Next, RESERVE, Run, Then};
 use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::overview::ServiceOverview;
+use crate::report::text::run::not_proved;
 use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
@@ -55,11 +56,13 @@ impl Run<'_> {
             Ending::Stopped if self.log.is_in_need() => self.out_of_time(),
             ending => ending,
         };
-        let ending = match (self.log.unwatched(), self.log.postponed()) {
+        let ending = match (self.log.unwatched(), self.log.unproved(), self.log.postponed()) {
             _ if ending.is_failure() => ending,
-            (Some(at), _) => Ending::Unwatched { at },
-            (None, Some(until)) => Ending::Postponed { until },
-            (None, None) => ending,
+            (Some(at), ..) => Ending::Unwatched { at },
+            (None, Some((why, true)), _) => Ending::Unavailable(not_proved(why)),
+            (None, Some((why, false)), _) => Ending::Failed(not_proved(why)),
+            (None, None, Some(until)) => Ending::Postponed { until },
+            (None, None, None) => ending,
         };
         let now = self.now();
         let report = self.log.report(self.order.holder.clone(), ending, now);
@@ -163,7 +166,9 @@ impl Run<'_> {
         self.see(&check, &assessment.snapshot);
         by_a_right_clock(draft.apart(), &assessment.decision)?;
         let acts = self.is_to_act(&assessment) || check.is_echoed();
-        let is_done = assessment.news.is_empty() && !acts;
+        let settled = matches!(assessment.decision, Decision::Settled { .. });
+        let owes = draft.journal().owes_evidence(settled, self.now());
+        let is_done = assessment.news.is_empty() && !acts && !owes;
         if is_done && !self.asks_who_wrote(draft.journal()) {
             self.judge(&assessment);
             return Ok(self.next(&assessment, assessment.decision.clone()));
@@ -444,6 +449,9 @@ impl Run<'_> {
             }
             decision => {
                 self.name_writers(lease).await?;
+                if self.prove(lease, check, &decision).await? {
+                    return Ok(None);
+                }
                 Ok(Some(self.next(&assessment, decision)))
             }
         }

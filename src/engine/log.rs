@@ -52,6 +52,8 @@ pub(super) struct RunLog {
     writers_asked: bool,
     /// How often each place was written.
     writes: BTreeMap<Place, u32>,
+    /// Why a document of evidence could not be written, and whether that passes by itself.
+    unproved: Option<(String, bool)>,
 }
 
 impl RunLog {
@@ -80,6 +82,7 @@ impl RunLog {
             polls: 0,
             writers_asked: false,
             writes: BTreeMap::new(),
+            unproved: None,
         }
     }
 
@@ -124,6 +127,7 @@ impl RunLog {
             }
             RunEvent::Foreseen(forecast) => self.foreseen = Some(*forecast),
             RunEvent::Polled => self.polls += 1,
+            RunEvent::NotProved { why, passes } => self.unproved = Some((why, passes)),
             RunEvent::WritersAsked => self.writers_asked = true,
             RunEvent::Written { place, given } => self.write(place, given),
             RunEvent::Gone(_)
@@ -167,6 +171,7 @@ impl RunLog {
             Event::Repointed { repaired: true, .. } => (self.claim, self.repaired) = (None, Some(now)),
             Event::RegenerationAccepted { .. } => self.polls = 0,
             Event::Heard { .. } => self.called = None,
+            Event::EvidenceKept { .. } => self.unproved = None,
             _ => {}
         }
         self.recorded.push(event);
@@ -208,6 +213,10 @@ impl RunLog {
     /// Whether everything that was wanted is on record, or need not be.
     pub(super) const fn is_on_record(&self) -> bool {
         self.assessed && self.rotation.is_none() && self.postponed.is_none() && self.claim.is_none()
+    }
+
+    pub(super) fn unproved(&self) -> Option<(&str, bool)> {
+        self.unproved.as_ref().map(|(why, passes)| (why.as_str(), *passes))
     }
 
     pub(super) const fn called(&self) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! A run over one service: what it is made of, and what its attempts, steps and waits have in common.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,7 +16,7 @@ use crate::report::{Ending, RunEvent};
 use crate::store::{Draft, ETag, Lease, Locker, StoreError};
 use rekey_core::intent::{Intent, Known, Source, is_alarming};
 use rekey_core::journal::{Event, Journal, Watch};
-use rekey_core::model::ConsumerId;
+use rekey_core::model::{ConsumerId, Fingerprint, Key};
 use rekey_core::plan::{self, Approving, Decision};
 
 /// What is left of a run's time when it looks for the last time, so that it may begin to repair what it finds.
@@ -35,6 +35,17 @@ pub(super) struct Run<'a> {
     pub(super) going: Going,
     /// The journal as the run knows it, for who looks.
     pub(super) journal: Option<Journal>,
+    /// The keys that it replaced, until it is known that they are dead. They are nowhere else.
+    pub(super) old_keys: BTreeMap<Fingerprint, OldKey>,
+}
+
+/// A key that was replaced, and how often it was tried.
+#[derive(Debug)]
+pub(super) struct OldKey {
+    pub(super) key: Key,
+    pub(super) calls: u32,
+    /// When it was first tried.
+    pub(super) since: Option<DateTime<Utc>>,
 }
 
 /// How an attempt begins.
@@ -80,6 +91,7 @@ impl<'a> Run<'a> {
             acts: false,
             going: Going::default(),
             journal: None,
+            old_keys: BTreeMap::new(),
         };
         run.arm.set_urgency(run.urgency());
         run

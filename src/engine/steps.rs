@@ -207,9 +207,10 @@ impl Run<'_> {
         let (marks, key) = (check.marks(&journal), &check.keys()[to]);
         let done = self.actor().repoint(&proof, check, marks, key, consumers, repair).await;
         let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
-        let (mut places, now) = (Vec::new(), self.now());
-        for Rewrite { place, contents } in written.into_iter().flatten() {
+        let (mut places, mut traces, now) = (Vec::new(), BTreeMap::new(), self.now());
+        for Rewrite { place, contents, correlation } in written.into_iter().flatten() {
             check.written(place.clone(), contents, now);
+            traces.extend(correlation.map(|id| (place.consumer(), id)));
             places.push(place);
         }
         let snapshot = check.snapshot(self.service, lease.journal());
@@ -222,7 +223,11 @@ impl Run<'_> {
         apps.sort();
         apps.dedup();
         if !apps.is_empty() {
+            traces.retain(|consumer, _| apps.contains(consumer));
             self.record(lease, Event::Repointed { key_type: to, apps, repaired: repair })?;
+            if !traces.is_empty() {
+                self.record(lease, Event::Traced { regeneration: None, consumers: traces })?;
+            }
         }
         Ok(failed.into_iter().filter_map(Result::err).collect())
     }
@@ -234,6 +239,7 @@ impl Run<'_> {
         key_type: KeyType,
     ) -> Result<(), RunError> {
         self.record(lease, Event::RegenerationIntended { key_type })?;
+        self.remember(&check.keys()[key_type]);
         let proof = lease.proof().await?;
         match self.actor().regenerate(&proof, check.oldest(), key_type).await {
             Ok(regeneration) => self.accepted(lease, check, key_type, regeneration).await,
@@ -252,6 +258,9 @@ impl Run<'_> {
         let promised = answer.keys.as_ref().map(|keys| keys[key_type].fingerprint());
         let done = answer.finished;
         self.record(lease, Event::RegenerationAccepted { operation: answer.operation, promised })?;
+        if let Some(id) = answer.correlation {
+            self.record(lease, Event::Traced { regeneration: Some(id), consumers: BTreeMap::new() })?;
+        }
         lease.commit().await?;
         if done {
             return self.finish(lease, check, None).await;
@@ -347,6 +356,11 @@ impl Run<'_> {
         failure: Option<Failure>,
     ) -> Result<(), RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
+        // A run that only follows knows the old key if it began before Azure had replaced it.
+        let before = check.keys()[flight.key_type].clone();
+        if before.fingerprint() == flight.prior {
+            self.remember(&before);
+        }
         check.read_keys(self.reader(), self.service).await?;
         let fingerprint = check.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {

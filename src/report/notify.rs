@@ -32,7 +32,7 @@ use crate::report::text::InWords;
 use crate::report::text::run::once_approved;
 use crate::report::{Ending, RunReport, cause};
 use crate::store::Told;
-use rekey_core::journal::{AfterGate, Event};
+use rekey_core::journal::{AfterGate, Event, Fate};
 use rekey_core::model::{ConsumerId, KeyType, ServiceId};
 use rekey_core::plan::{Awaited, BlockedBy, Decision, Due, WaitFor};
 
@@ -226,6 +226,8 @@ pub enum Kind {
     Unhealthy,
     /// Somebody wrote an old string back, and it is known by now who.
     WriterNamed,
+    /// The service still accepts a key that was replaced.
+    OldKeyAccepted,
     /// A run failed; the next one carries on.
     Failed,
     /// Nothing goes on until a person does something.
@@ -248,6 +250,7 @@ impl Kind {
             Self::Rotated => "SignalRRekey.Rotated",
             Self::Unhealthy => "SignalRRekey.Unhealthy",
             Self::WriterNamed => "SignalRRekey.WriterNamed",
+            Self::OldKeyAccepted => "SignalRRekey.OldKeyAccepted",
             Self::Failed => "SignalRRekey.Failed",
             Self::Blocked => "SignalRRekey.Blocked",
             Self::DriftFound => "SignalRRekey.DriftFound",
@@ -264,6 +267,7 @@ impl Kind {
             Self::Rotated,
             Self::Unhealthy,
             Self::WriterNamed,
+            Self::OldKeyAccepted,
             Self::Failed,
             Self::Blocked,
             Self::DriftFound,
@@ -280,7 +284,12 @@ impl Kind {
             Self::Failed | Self::Blocked | Self::ChangeRequested | Self::ApprovalRequested | Self::Paused => {
                 true
             }
-            Self::Repaired | Self::Rotated | Self::DriftFound | Self::Unhealthy | Self::WriterNamed => false,
+            Self::Repaired
+            | Self::Rotated
+            | Self::DriftFound
+            | Self::Unhealthy
+            | Self::WriterNamed
+            | Self::OldKeyAccepted => false,
         }
     }
 }
@@ -309,7 +318,9 @@ fn text(report: &RunReport) -> String {
     let steps = report.foreseen.as_ref().filter(|_| asked(report).is_some()).map(once_approved);
     let steps = steps.filter(|steps| !steps.is_empty());
     let is_told = |event: &&Event| {
-        is_reported(event) || matches!(event, Event::WriterNamed { .. } | Event::WriterUnknown { .. })
+        is_reported(event)
+            || is_still_accepted(event)
+            || matches!(event, Event::WriterNamed { .. } | Event::WriterUnknown { .. })
     };
     let besides = report.recorded.iter().filter(is_told).map(InWords::in_words);
     let mut text = std::iter::once(report.summary()).chain(besides).collect::<Vec<_>>().join("; ");
@@ -385,12 +396,18 @@ const fn is_reported(event: &Event) -> bool {
     matches!(event, Event::RepairFailed { .. } | Event::GateFailed { then: AfterGate::Report, .. })
 }
 
+/// Whether it tells that a key that was replaced still works.
+const fn is_still_accepted(event: &Event) -> bool {
+    matches!(event, Event::OldKeyTried { fate: Fate::StillAccepted, .. })
+}
+
 fn kind(report: &RunReport) -> Option<Kind> {
     let happened = |fits: fn(&Event) -> bool| report.recorded.iter().any(fits);
     match &report.ending {
         ending if ending.is_failure() && !matches!(ending, Ending::Decided(_)) => Some(Kind::Failed),
         Ending::Decided(Decision::Blocked(_)) | Ending::Postponed { .. } => Some(Kind::Blocked),
         _ if happened(is_reported) => Some(Kind::Unhealthy),
+        _ if happened(is_still_accepted) => Some(Kind::OldKeyAccepted),
         _ if happened(|event| matches!(event, Event::Repointed { repaired: true, .. })) => {
             Some(Kind::Repaired)
         }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::azure::consumers::Place;
 use rekey_core::intent::Known;
-use rekey_core::journal::{Event, Watch};
+use rekey_core::journal::{Event, Fate, Watch};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, ServiceId};
 use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Forecast, Heeded, Snapshot, Unknown, Urgent};
 
@@ -69,6 +69,13 @@ pub enum RunEvent {
     NotWritten {
         /// Which, and what was said.
         why: String,
+    },
+    /// A document that proves what was changed could not be written.
+    NotProved {
+        /// What was said.
+        why: String,
+        /// Whether that passes by itself.
+        passes: bool,
     },
     /// Azure's answers about a regeneration are of no use any more; the keys will tell.
     OperationLost(LostOperation),
@@ -145,6 +152,9 @@ impl RunEvent {
                     | Event::Blinded {}
                     | Event::Recovered {}
                     | Event::OperationLost {}
+                    | Event::Traced { .. }
+                    | Event::Concluded { .. }
+                    | Event::EvidenceKept { .. }
             ),
             Self::Known(known) => matches!(known, Known::Explained),
             // That it is on record is told by the record.
@@ -160,6 +170,7 @@ impl RunEvent {
             | Self::NotAccepted { .. }
             | Self::Late { .. }
             | Self::NotWritten { .. }
+            | Self::NotProved { .. }
             | Self::OperationLost(_)
             | Self::StoodIn(_)
             | Self::Hurries(_)
@@ -186,10 +197,14 @@ impl RunEvent {
             Self::Gone(_)
                 | Self::Unseen(_)
                 | Self::Recorded {
-                    event: Event::GateFailed { .. } | Event::RepairFailed { .. } | Event::WaveHeldBack { .. },
+                    event: Event::GateFailed { .. }
+                        | Event::RepairFailed { .. }
+                        | Event::WaveHeldBack { .. }
+                        | Event::OldKeyTried { fate: Fate::StillAccepted, .. },
                     ..
                 }
                 | Self::NotWritten { .. }
+                | Self::NotProved { .. }
                 | Self::Covered(Covered::Asked { compromised: true, .. })
                 | Self::Heeded {
                     heeded: Heeded::Over

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::credentials::TokenCredential;
+use futures::TryStreamExt;
 use object_store::azure::{
     AzureAccessKey, AzureAuthorizer, AzureCredential, AzureCredentialProvider, MicrosoftAzure,
     MicrosoftAzureBuilder, split_sas,
@@ -25,7 +26,7 @@ use object_store::{
 };
 use secrecy::ExposeSecret;
 
-use super::{ETag, Found, Store, StoreError, Stored};
+use super::{ETag, EVIDENCE, Found, Store, StoreError, Stored};
 use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::{BlobAccess, BlobConfig};
@@ -39,18 +40,22 @@ use transport::Storage;
 /// The container of all journals; made when it is first missed.
 const CONTAINER: &str = "signalr-rekey";
 
+/// The container of all evidence. The Bicep makes it, with the policy that keeps it; else it is made when it is first missed.
+const EVIDENCE_CONTAINER: &str = "signalr-rekey-evidence";
+
 /// The audience of tokens for Blob Storage, the same in every cloud (docs: Authorize access to blobs).
 const SCOPE: &str = "https://storage.azure.com/.default";
 
 /// Documents in Blob Storage.
 pub struct BlobStore {
-    objects: MicrosoftAzure,
+    journals: MicrosoftAzure,
+    evidence: MicrosoftAzure,
     transport: Storage,
     credentials: AzureCredentialProvider,
     account: String,
     /// The account and where it is asked, as sentences name it.
     place: String,
-    container: String,
+    endpoint: String,
 }
 
 impl BlobStore {
@@ -65,17 +70,28 @@ impl BlobStore {
         let place = place(config);
         let credentials = credentials(config, identity)?;
         let endpoint = config.endpoint.as_str().trim_end_matches('/').to_owned();
-        let objects = MicrosoftAzureBuilder::new()
-            .with_account(&config.account)
-            .with_container_name(CONTAINER)
-            .with_endpoint(endpoint.clone())
-            .with_credentials(Arc::clone(&credentials))
-            .with_retry(retries())
-            .with_http_connector(transport.clone())
-            .build()
-            .map_err(|error| failed(&config.account, &place, &error))?;
-        let container = format!("{endpoint}/{CONTAINER}?restype=container");
-        Ok(Self { objects, transport, credentials, account: config.account.clone(), place, container })
+        let objects = |container| {
+            MicrosoftAzureBuilder::new()
+                .with_account(&config.account)
+                .with_container_name(container)
+                .with_endpoint(endpoint.clone())
+                .with_credentials(Arc::clone(&credentials))
+                .with_retry(retries())
+                .with_http_connector(transport.clone())
+                .build()
+                .map_err(|error| failed(&config.account, &place, &error))
+        };
+        let (journals, evidence) = (objects(CONTAINER)?, objects(EVIDENCE_CONTAINER)?);
+        let account = config.account.clone();
+        Ok(Self { journals, evidence, transport, credentials, account, place, endpoint })
+    }
+
+    /// The container of a document, its name, and that of the document in it.
+    fn objects<'name>(&self, name: &'name str) -> (&MicrosoftAzure, &'static str, &'name str) {
+        match name.strip_prefix(EVIDENCE) {
+            Some(name) => (&self.evidence, EVIDENCE_CONTAINER, name),
+            None => (&self.journals, CONTAINER, name),
+        }
     }
 
     async fn put_once(&self, name: &str, body: &[u8], expected: Option<&ETag>) -> object_store::Result<ETag> {
@@ -83,7 +99,8 @@ impl BlobStore {
             PutMode::Update(UpdateVersion { e_tag: Some(etag.0.clone()), version: None })
         });
         let options = PutOptions { mode, ..PutOptions::default() };
-        let put = self.objects.put_opts(&Path::from(name), body.to_vec().into(), options).await?;
+        let (objects, _, name) = self.objects(name);
+        let put = objects.put_opts(&Path::from(name), body.to_vec().into(), options).await?;
         put.e_tag.map(ETag).ok_or_else(|| object_store::Error::Generic {
             store: "Blob Storage",
             source: words::NO_ETAG.into(),
@@ -95,12 +112,11 @@ impl BlobStore {
     }
 
     /// Makes the container (REST: Create Container). Somebody else may be as quick: 409 is as good as 201.
-    async fn make_container(&self) -> Result<(), StoreError> {
-        let unavailable = |what: String| StoreError::Unavailable(words::no_container(CONTAINER, &what));
+    async fn make_container(&self, container: &str) -> Result<(), StoreError> {
+        let unavailable = |what: String| StoreError::Unavailable(words::no_container(container, &what));
         let credential = self.credentials.get_credential().await.map_err(|error| self.failed(&error))?;
-        let request = ::http::Request::put(&self.container)
-            .header("content-length", "0")
-            .body(HttpRequestBody::empty());
+        let url = format!("{}/{container}?restype=container", self.endpoint);
+        let request = ::http::Request::put(url).header("content-length", "0").body(HttpRequestBody::empty());
         let mut request = request.map_err(|error| unavailable(error.to_string()))?;
         AzureAuthorizer::new(&credential, &self.account)
             .try_authorize(&mut request)
@@ -116,7 +132,8 @@ impl BlobStore {
 #[async_trait]
 impl Store for BlobStore {
     async fn get(&self, name: &str) -> Result<Found, StoreError> {
-        let got = match self.objects.get(&Path::from(name)).await {
+        let (objects, _, name) = self.objects(name);
+        let got = match objects.get(&Path::from(name)).await {
             Ok(got) => got,
             Err(object_store::Error::NotFound { .. }) => {
                 let at = self.transport.storage_now();
@@ -134,13 +151,22 @@ impl Store for BlobStore {
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
         let put = match self.put_once(name, &body, expected).await {
             Err(object_store::Error::NotFound { .. }) if expected.is_none() => {
-                self.make_container().await?;
+                self.make_container(self.objects(name).1).await?;
                 self.put_once(name, &body, expected).await
             }
             put => put,
         };
         let etag = put.map_err(|error| overtaken(&error).unwrap_or_else(|| self.failed(&error)))?;
         Ok(Stored { etag, at: self.transport.storage_now() })
+    }
+
+    async fn list_evidence(&self) -> Result<Option<Vec<String>>, StoreError> {
+        let names = self.evidence.list(None).map_ok(|found| found.location.to_string()).try_collect().await;
+        match names {
+            Ok(names) => Ok(Some(names)),
+            Err(error) if find::<Said>(&error).is_some_and(Said::is_no_container) => Ok(None),
+            Err(error) => Err(self.failed(&error)),
+        }
     }
 }
 

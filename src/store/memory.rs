@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use super::{ETag, Found, Store, StoreError, Stored};
+use super::{ETag, EVIDENCE, Found, Store, StoreError, Stored};
 use crate::clock::Clock;
 
 /// Documents in memory, with the conditions of Blob Storage (`If-Match`, `If-None-Match: *`).
@@ -49,6 +49,12 @@ impl Store for MemoryStore {
         let (next, at) = (version.unwrap_or_default() + 1, self.clock.now());
         documents.insert(name.into(), Kept { body, version: next, modified: at });
         Ok(Stored { etag: etag(next), at })
+    }
+
+    async fn list_evidence(&self) -> Result<Option<Vec<String>>, StoreError> {
+        let documents = self.documents.lock();
+        let names: Vec<_> = documents.keys().filter_map(|name| name.strip_prefix(EVIDENCE)).collect();
+        Ok((!names.is_empty()).then(|| names.into_iter().map(ToOwned::to_owned).collect()))
     }
 }
 

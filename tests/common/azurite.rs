@@ -24,13 +24,27 @@ struct Azurite {
     _child: Child,
 }
 
+const ACCOUNT: &str = "devstoreaccount1";
+
+/// Another, in which nobody puts anything.
+const EMPTY: &str = "empty";
+
 /// A connection string to the Azurite of this process.
 pub fn connection_string() -> String {
+    connection_string_of(ACCOUNT)
+}
+
+/// One to an account of it that has no container.
+pub fn empty_account() -> String {
+    connection_string_of(EMPTY)
+}
+
+fn connection_string_of(account: &str) -> String {
     static AZURITE: OnceLock<Azurite> = OnceLock::new();
     let port = AZURITE.get_or_init(start).port;
     format!(
-        "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};\
-         BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+        "DefaultEndpointsProtocol=http;AccountName={account};AccountKey={KEY};\
+         BlobEndpoint=http://127.0.0.1:{port}/{account};"
     )
 }
 
@@ -86,6 +100,7 @@ fn try_start() -> Option<Azurite> {
     let mut command = Command::new("node");
     command.current_dir(folder()).args(["serve.js", "--blobPort", &port.to_string()]);
     command.args(["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]);
+    command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY};{EMPTY}:{KEY}"));
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| no_node(&error));
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

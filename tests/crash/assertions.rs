@@ -1,7 +1,8 @@
 //! What must hold of every scenario at its end, whatever happened on the way.
 
 use chrono::TimeDelta;
-use rekey_core::journal::Event;
+use rekey_core::evidence;
+use rekey_core::journal::{ChangeStep, Event};
 use rekey_core::model::KeyType;
 
 use crate::common::{all_hold, count};
@@ -27,6 +28,7 @@ impl Played {
         assert!(self.watch.all_run(), "somebody runs with an invalid key");
         self.judge_regenerations(beyond);
         self.judge_journal();
+        self.judge_evidence();
     }
 
     /// Where Azure itself took no key away, nobody was ever refused. Where it did, everybody was cut off once, by
@@ -58,6 +60,31 @@ impl Played {
         for (done, least) in self.regenerated.into_iter().zip(self.scenario.regenerations()) {
             assert!((least..=least + beyond).contains(&done), "regenerated {:?} times", self.regenerated);
         }
+    }
+
+    /// What was done is proved in a chain without a gap, each change once, and nothing waits to be.
+    fn judge_evidence(&self) {
+        let [_, after] = &self.journals;
+        let kept = after.evidence();
+        assert_eq!(evidence::verify(kept, None, &self.documents), vec![]);
+        assert!(kept.open().is_none() && kept.waiting().len() == 0, "{kept:#?}");
+        let records = self.documents.values().map(|body| evidence::read(body.as_ref().unwrap()).unwrap());
+        let steps: Vec<_> = records.flat_map(|record| record.change.steps).collect();
+        let replaced = steps.iter().filter(|step| match step {
+            ChangeStep::Regeneration(one) => one.new.is_some(),
+            ChangeStep::ChangedFromOutside { .. } => true,
+            _ => false,
+        });
+        let told = |event: &Event| matches!(event, Event::Regenerated { .. } | Event::KeyChanged { .. });
+        assert_eq!(replaced.count(), count(after, told), "{steps:#?}");
+        let undecided = steps.iter().filter(|step| {
+            matches!(step, ChangeStep::Regeneration(one) if one.new.is_some() && one.old_key.is_none())
+        });
+        assert_eq!(
+            undecided.count(),
+            0,
+            "of each key that was replaced it is told what became of it: {steps:#?}"
+        );
     }
 
     /// The journal knows the keys that there are, and its events tell of every key that was replaced.

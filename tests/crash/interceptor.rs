@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use futures::stream;
 use reqwest::{Client, Url};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
+use signalr_rekey::store::{ETag, EVIDENCE, Found, Store, StoreError, Stored};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -240,7 +240,8 @@ fn lost() -> StoreError {
 #[async_trait]
 impl Store for Stores {
     async fn get(&self, name: &str) -> Result<Found, StoreError> {
-        let passage = self.0.leaves("journal read").await;
+        let kind = if name.starts_with(EVIDENCE) { "evidence read" } else { "journal read" };
+        let passage = self.0.leaves(kind).await;
         if passage.mishap == Some(Mishap::Twice) {
             drop(self.1.get(name).await);
         }
@@ -249,7 +250,8 @@ impl Store for Stores {
     }
 
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
-        let passage = self.0.leaves("journal write").await;
+        let kind = if name.starts_with(EVIDENCE) { "evidence written" } else { "journal write" };
+        let passage = self.0.leaves(kind).await;
         if passage.mishap == Some(Mishap::Twice) {
             drop(self.1.put(name, body.clone(), expected).await);
         }
@@ -363,6 +365,7 @@ pub fn row(kind: &str) -> &'static str {
         "operation asked" => "while it is followed",
         "probe of a key" => "while the key is verified",
         "health asked" => "while an app is asked how it is",
+        "evidence written" => "while evidence is written",
         "settings written"
         | "secret written"
         | "key-value written"

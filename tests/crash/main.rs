@@ -370,7 +370,8 @@ async fn a_run_that_settles_although_something_is_unknown_is_found() {
     let mut story = Scenario::ForcedUnreadable.arrange().await;
     let configured = story.config.clone();
     story.config.instances[0].apps.retain(|app| app.id.name() != "chat-func");
-    let played = play_with(story, Scenario::ForcedUnreadable, Journals::Memory, None, &configured).await;
+    let played =
+        Box::pin(play_with(story, Scenario::ForcedUnreadable, Journals::Memory, None, &configured)).await;
     let told = |word: &str| played.untrue.iter().any(|untrue| untrue.contains(word));
     assert!(told("chat-func is answered 403") && told("chat-func signs with a key"), "{:#?}", played.untrue);
     assert!(found(&played));

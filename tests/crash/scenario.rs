@@ -11,6 +11,7 @@ use embedded_azure::{
     Activity, ActivityKind, AppConfiguration, BarrierKind, ContainerApp, ContainerJob, ContainerSecret,
     Fault, FaultKind, KeyValue, Options, Secret, Site, State, StaticEnvironment, StaticWebApp, Vault, World,
 };
+use rekey_core::evidence;
 use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{ConnectionString, ConsumerId, KeyType, KeyValueId, ServiceId};
@@ -20,7 +21,7 @@ use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{Config, KeyValueConfig, SecretConfig};
 use signalr_rekey::handler::KeyReport;
 use signalr_rekey::report::{Ending, RunReport};
-use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored, peek};
+use signalr_rekey::store::{ETag, EVIDENCE, Found, Lease, Store, StoreError, Stored, evidence_names, peek};
 use tokio::sync::broadcast::Receiver;
 use url::Url;
 
@@ -111,6 +112,11 @@ impl Journals {
         if let Some((body, _)) = memory.get(&name).await.unwrap().document {
             azurite.put(&name, body, None).await.unwrap();
         }
+        for name in memory.list_evidence().await.unwrap().unwrap_or_default() {
+            let name = format!("{EVIDENCE}{name}");
+            let (body, _) = memory.get(&name).await.unwrap().document.unwrap();
+            azurite.put(&name, body, None).await.unwrap();
+        }
         Arc::new(OnTheStorysClock { store: azurite, clock: story.clock.clone() })
     }
 }
@@ -132,6 +138,10 @@ impl Store for OnTheStorysClock {
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
         let stored = self.store.put(name, body, expected).await?;
         Ok(Stored { at: self.clock.now(), ..stored })
+    }
+
+    async fn list_evidence(&self) -> Result<Option<Vec<String>>, StoreError> {
+        self.store.list_evidence().await
     }
 }
 
@@ -481,11 +491,13 @@ pub struct Played {
     pub regenerated: [usize; 2],
     /// What was not so when a run said that all is well.
     pub untrue: Vec<String>,
+    /// The documents that prove what was done, from the first check on.
+    pub documents: evidence::Found,
 }
 
 /// Plays a scenario in which one request meets a mishap, up to the end: settled.
 pub async fn play(scenario: Scenario, journals: Journals, mishap: Option<(usize, Mishap)>) -> Played {
-    play_in(scenario.arrange().await, scenario, journals, mishap).await
+    Box::pin(play_in(scenario.arrange().await, scenario, journals, mishap)).await
 }
 
 /// The same in a world of one's own.
@@ -496,7 +508,7 @@ pub async fn play_in(
     mishap: Option<(usize, Mishap)>,
 ) -> Played {
     let configured = story.config.clone();
-    play_with(story, scenario, journals, mishap, &configured).await
+    Box::pin(play_with(story, scenario, journals, mishap, &configured)).await
 }
 
 /// The same, judged by another configuration than the worker has.
@@ -523,15 +535,17 @@ pub async fn play_with(
     let stage = Stage { story, interceptor, journals, store, proxy, configured, untrue, cured };
     let (before, began) = (stage.journal().await, stage.story.clock.now());
     let mut events = stage.story.sim.activity();
-    stage.play(scenario).await;
+    Box::pin(stage.play(scenario)).await;
     let after = stage.journal().await;
+    let documents = stage.documents().await;
     let Stage { story, interceptor, untrue, .. } = stage;
     let untrue = untrue.into_inner().unwrap();
     // What is cut off shows at the latest when the next processes have started.
     story.clock.advance(10 * MINUTE);
     watch.look();
     let regenerated = in_effect(&mut events);
-    Played { scenario, story, interceptor, watch, journals: [before, after], began, regenerated, untrue }
+    let journals = [before, after];
+    Played { scenario, story, interceptor, watch, journals, began, regenerated, untrue, documents }
 }
 
 /// The machine takes the key that the apps have, and tells a handler, which looks once whether it can write that down.
@@ -725,6 +739,18 @@ impl Stage {
 
     fn pass_time(&self, until: DateTime<Utc>) {
         self.story.clock.advance((until - self.story.clock.now()).to_std().unwrap_or_default());
+    }
+
+    async fn documents(&self) -> evidence::Found {
+        let mut documents = evidence::Found::new();
+        let names = evidence_names(&*self.store).await.unwrap().unwrap_or_default();
+        // Documents of several stories stand side by side in one storage account.
+        let service = &self.story.config.instances[0].id;
+        for name in names.into_iter().filter(|name| evidence::is_of(name, service)) {
+            let body = signalr_rekey::store::evidence(&*self.store, &name).await.unwrap().unwrap();
+            documents.insert(name, Ok(body));
+        }
+        documents
     }
 
     async fn journal(&self) -> Journal {

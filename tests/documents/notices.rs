@@ -103,6 +103,7 @@ fn every_type_of_message_is_in_the_table() {
         Kind::Rotated,
         Kind::DriftFound,
         Kind::Unhealthy,
+        Kind::OldKeyAccepted,
         Kind::WriterNamed,
         Kind::Failed,
         Kind::Blocked,
@@ -117,6 +118,7 @@ fn every_type_of_message_is_in_the_table() {
             | Kind::DriftFound
             | Kind::Unhealthy
             | Kind::WriterNamed
+            | Kind::OldKeyAccepted
             | Kind::Failed
             | Kind::Blocked
             | Kind::ChangeRequested

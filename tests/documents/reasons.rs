@@ -4,7 +4,7 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rekey_core::journal::{AfterGate, Event, Journal, Pause, Report};
+use rekey_core::journal::{AfterGate, Event, Fate, Journal, Pause, Report};
 use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
@@ -492,6 +492,15 @@ pub(super) fn events() -> Vec<Event> {
             action: "Microsoft.Web/sites/config/write".into(),
         },
         Event::WriterUnknown { consumers: [app()].into(), detail: detail() },
+        Event::Traced { regeneration: Some("c-1".into()), consumers: [(app(), "c-2".into())].into() },
+        old_key_tried(Fate::Refused),
+        old_key_tried(Fate::StillAccepted),
+        old_key_tried(Fate::NotAsked),
+        old_key_tried(Fate::NotKnown { why: Some("it said so".into()) }),
+        Event::Concluded { finished: true },
+        Event::Concluded { finished: false },
+        Event::EvidenceKept { name: "2026/01/a.json".into(), sha256: "0".into() },
+        Event::EvidenceBegun { found: "2026/01/a.json".into() },
         Event::Paused { until: now(), by: "ada".into(), why: "an audit".into() },
         Event::Resumed { by: "ada".into() },
         approved(false),
@@ -540,6 +549,11 @@ pub(super) fn events() -> Vec<Event> {
             | Event::WrittenBack { .. }
             | Event::WriterNamed { .. }
             | Event::WriterUnknown { .. }
+            | Event::Traced { .. }
+            | Event::OldKeyTried { .. }
+            | Event::Concluded { .. }
+            | Event::EvidenceKept { .. }
+            | Event::EvidenceBegun { .. }
             | Event::ExternalAwaited { .. } => {}
         }
     }
@@ -553,6 +567,10 @@ fn every_event_of_the_journal_is_explained() {
         let text = event.in_words();
         assert!(patterns.iter().any(|pattern| fits(pattern, &text)), "not explained: {text}");
     }
+}
+
+fn old_key_tried(fate: Fate) -> Event {
+    Event::OldKeyTried { fingerprint: Key::new("k").fingerprint(), calls: 2, fate }
 }
 
 fn instance(name: &str) -> Box<ServiceId> {
@@ -570,6 +588,7 @@ fn every_error_of_the_storage_is_explained() {
         StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
         StoreError::OfAnother { name: "a/b/c.json".into(), found: instance("c"), wanted: instance("d") },
         StoreError::TwoJournals { old: "a/b/c.json".into(), new: "a/b/signalr/c.json".into() },
+        StoreError::OtherEvidence { name: "2026/01/a.json".into() },
         StoreError::Unavailable("it said so".into()),
         StoreError::from(illegal),
     ];
@@ -581,6 +600,7 @@ fn every_error_of_the_storage_is_explained() {
             | StoreError::Unreadable { .. }
             | StoreError::OfAnother { .. }
             | StoreError::TwoJournals { .. }
+            | StoreError::OtherEvidence { .. }
             | StoreError::Unavailable(_)
             | StoreError::Refused(_)
             | StoreError::Illegal(_) => {}

@@ -53,6 +53,7 @@ param silentAfter = 'P1D'
 param alwaysReady = 0
 param alertEmails = ['night@example.org']
 param pollInSubscription = true
+param evidenceDays = 2555
 param codeDeployed = true
 param tags = {
   owner: 'chat'

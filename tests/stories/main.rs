@@ -10,6 +10,7 @@ mod clocks;
 #[path = "../common/mod.rs"]
 mod common;
 mod container_apps;
+mod evidence;
 mod faults;
 mod forecast;
 mod refusals;

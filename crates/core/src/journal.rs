@@ -4,6 +4,7 @@
 //! that something was done out of order, and nothing further may be done until a person has looked. What fits is one
 //! table, in `legal`. The journal knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
 
+mod evidence;
 mod legal;
 mod record;
 
@@ -12,12 +13,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use evidence::{
+    Anew, Asked, AskedBy, Change, Evidence, Head, How, LeftOut, Move, OldKey, Regeneration,
+    Step as ChangeStep,
+};
 pub use legal::Condition;
 use legal::conditions;
 use record::without_operation;
 pub use record::{
-    AfterGate, Approval, Entry, Event, Failures, Gate, Held, HeldBack, InFlight, KeyRecord, Obstacle, Origin,
-    Pause, ReadersLeft, Refusal, Repair, Report, UNCHANGED, Unwell, Watch, Wave,
+    AfterGate, Approval, Entry, Event, Failures, Fate, Gate, Held, HeldBack, InFlight, KeyRecord, Obstacle,
+    Origin, Pause, ReadersLeft, Refusal, Repair, Report, UNCHANGED, Unwell, Watch, Wave,
 };
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
@@ -112,6 +117,10 @@ pub struct Journal {
     paused: Option<Pause>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     approved: Option<Approval>,
+    /// What is kept to prove what was changed. Releases of before it was known refuse a document that has any: they would go on
+    /// without it, and the chain would end where nobody sees it.
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    evidence: Evidence,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
@@ -241,6 +250,22 @@ impl Journal {
         self.approved.as_ref()
     }
 
+    /// What is kept to prove what was changed.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Whether the change that goes on is to be put on record, and if so whether nothing of it is left to be done: that it stands
+    /// still, or goes on for too long.
+    pub fn concludes(&self, settled: bool, now: DateTime<Utc>) -> Option<bool> {
+        self.evidence.concludes(settled, now).filter(|_| self.in_flight().is_none())
+    }
+
+    /// Whether there is something to put on record, or a document to be written.
+    pub fn owes_evidence(&self, settled: bool, now: DateTime<Utc>) -> bool {
+        self.evidence.waiting().len() > 0 || self.concludes(settled, now).is_some()
+    }
+
     /// Regenerations in a row that came to nothing.
     pub fn failures(&self) -> Option<&Failures> {
         self.failures.as_ref()
@@ -288,7 +313,12 @@ impl Journal {
         }
         // Which apps were seen is kept as it is now, and so is who was heard; told one by one they would push out what was done.
         let is_kept = match &event {
-            Event::AppsSeen { .. } | Event::AppsBlurred { .. } | Event::Heard { .. } => false,
+            Event::AppsSeen { .. }
+            | Event::AppsBlurred { .. }
+            | Event::Heard { .. }
+            | Event::Traced { .. }
+            | Event::Concluded { .. }
+            | Event::EvidenceKept { .. } => false,
             Event::Reported { consumer, fingerprint } => {
                 self.report(consumer).is_none_or(|report| report.fingerprint != *fingerprint)
             }
@@ -298,6 +328,9 @@ impl Journal {
             }
             _ => true,
         };
+        let mut evidence = std::mem::take(&mut self.evidence);
+        evidence.hear(self, &event, at);
+        self.evidence = evidence;
         self.fold(&event, at);
         if is_kept {
             self.history.push_back(Entry { at, event: without_operation(event) });
@@ -438,6 +471,12 @@ impl Journal {
                     Some(Repair { apps, moved: at, failed: None })
                 };
             }
+            // What is proved by them is heard of where it is kept.
+            Event::Traced { .. }
+            | Event::OldKeyTried { .. }
+            | Event::Concluded { .. }
+            | Event::EvidenceKept { .. }
+            | Event::EvidenceBegun { .. } => {}
             // The history tells who is to be named.
             Event::WrittenBack { .. } | Event::WriterNamed { .. } | Event::WriterUnknown { .. } => {}
             Event::RepairPassed { left } => {
@@ -565,7 +604,7 @@ impl Journal {
         let paused = self.paused.iter().flat_map(|pause| [pause.at, pause.until]);
         let approved = self.approved.iter().flat_map(|approval| [approval.at, approval.until]);
         let others = reports.chain(executions).chain(readers).chain(waves).chain(held_back).chain(repair);
-        let others = others.chain(paused).chain(approved);
+        let others = others.chain(paused).chain(approved).chain(self.evidence.times());
         of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history).chain(others)
     }
 

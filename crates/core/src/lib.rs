@@ -3,6 +3,7 @@
 //! Everything here is pure: no I/O, no clock, no randomness, no async. Start at [`plan::decide`].
 
 pub mod calendar;
+pub mod evidence;
 pub mod intent;
 pub mod journal;
 pub mod model;

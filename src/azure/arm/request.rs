@@ -226,6 +226,11 @@ impl Arm {
             Ok(answer) => (Some(answer.status), correlation_id(&answer.headers)),
             Err(error) => (error.status(), error.correlation_id().map(Into::into)),
         };
+        if let (Ok(Answer { headers, .. }), Effect::Change, Some(trace)) =
+            (&answer, call.operation.effect, &self.trace)
+        {
+            *trace.lock() = self::correlation_id(headers);
+        }
         let (operation, resource) = (call.operation.name, call.resource());
         // Not the message, which may quote a secret that was sent: whoever sent it takes it out further up.
         let caused_by = answer.as_ref().err().and_then(|error| error.source()).map(cause::told);

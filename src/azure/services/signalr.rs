@@ -103,6 +103,7 @@ impl KeyService for ServiceType {
         let url = arm.url(&format!("{id}/regenerateKey"), API_VERSION);
         let body = serde_json::json!({ "keyType": key_type.as_str() });
         let call = Call::post(REGENERATE_KEY, url).with_body(&body)?;
+        let arm = &arm.traced();
         let answer = arm.send(&call).await?;
         // The order was taken, that is what counts: an unreadable body costs the keys, which listKeys tells as well.
         let told = answer.json::<KeysBody>(&call).ok().filter(|body| !body.contradicts_itself());
@@ -111,6 +112,7 @@ impl KeyService for ServiceType {
             keys,
             operation: operation_url(&answer.headers, &call.url),
             retry_after: answer.retry_after(arm),
+            correlation: arm.trace(),
             finished: answer.status == 200,
         })
     }

@@ -150,6 +150,7 @@ sentences! {
     no_container(container, why) = "could not create the container {container}{CAUSED_BY}{why}";
     DOCUMENT_NO_CODE = "without a code";
     NO_ETAG = "the answer to a write has no ETag";
+    NOT_LISTED = "this storage does not list what it holds";
     without_an_etag(name) = "{name} came without an ETag";
     NO_BASE64 = "its AccountKey is not base64";
     NO_SIGNATURE = "its SharedAccessSignature is not valid";

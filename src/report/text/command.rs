@@ -39,6 +39,21 @@ sentences! {
     web_no_journal() = "the status page shows what runs of the deployed app have told, which is kept beside its journal, and that is out \
         of reach. To share it: {NAME_THE_STORAGE}";
 
+    // `report`.
+    REPORT_TITLE = "Changes of SignalR access keys";
+    report_of(since, at, services) = "what was over from {since} until {at}; services: {services}";
+    report_no_journal() = "the evidence is beside the journal of the deployed app, which is out of reach. To share it: {NAME_THE_STORAGE}";
+    NO_EVIDENCE = "there is no container signalr-rekey-evidence: no change was ever put in evidence here, or the container was deleted. \
+        That is not the same as that nothing was changed: `signalr-rekey history` shows what the journals know";
+    evidence_not_listed(why) = "cannot list the evidence: {why}";
+    EVIDENCE_GONE = "it was there a moment ago, and is gone";
+    evidence_waits(name, waiting, changes, entries) = "{name}: changes that wait for their document, which the next run writes: \
+        {waiting}; left out for lack of room: {changes} changes, {entries} steps and moves";
+    evidence_of_others(count) = "documents of services that are not in this configuration, or were not named: {count}; they were not read";
+    NOTHING_CHANGED = "nothing was changed in this time";
+    evidence_whole(documents) = "OK: documents, all as they were written: {documents}";
+    evidence_flawed(flaws, documents) = "NOT OK: {flaws} faults, which are told above; documents that are there: {documents}";
+
     // `unblock`.
     UNBLOCK_OTHER_RUN = "another run is at work, and nothing was cleared: repeat this command in two minutes";
     UNBLOCK_QUESTION = "Clear these, so that the next run retries at once?";
@@ -48,6 +63,8 @@ sentences! {
     unblock_to_be_cleared(obstacle) = "  recorded: {obstacle}";
     unblock_to_be_resolved(warning) = "  to be resolved, which this command cannot do: {warning}";
     unblock_passes(warning) = "  Azure was too busy, and the next run checks again: {warning}";
+    unblock_evidence(name) = "the document of evidence {name} is not the one that is to be written, as where an older journal was put \
+        back: a new chain is begun, and what this journal knows nothing of is told by `signalr-rekey report --verify`";
     unblock_still_ill(app, url, why) = "warning: {app} is not well now either: {url}: {why}. If this is cleared, the rotation \
         goes on, and the key that it had before is regenerated at the end";
     unblock_nothing_to_clear(name, next) = "nothing to clear: no failure of {name} is on record; {next}";

@@ -348,6 +348,10 @@ words! {
         Self::TwoJournals { old, new } =>
             "an older release writes the journal {old}, and this one {new}: nothing is done to the service by this one. \
             Stop the older one, and delete the journal that is out of date. {WITHOUT_JOURNAL}";
+        Self::OtherEvidence { name } =>
+            "in the container signalr-rekey-evidence there is another document {name} than the one to be written, and it was left as \
+            it is. Either somebody put it there, or the journal is older than its evidence (a restore): put back the later journal, \
+            or run `signalr-rekey unblock`, which begins a new chain; `signalr-rekey report --verify` tells what is there";
         Self::Unavailable(why) => "{}",
             cause::advised(&format!("cannot use the journal's storage: {why}"), WITHOUT_STORAGE);
         Self::Refused(refusal) => "{refusal}; {WITHOUT_STORAGE}";
@@ -423,6 +427,9 @@ words! {
         Self::NewsOfWave => "it is known already that the wave is held back";
         Self::GateOpen => "no wave of this number waits for its gate";
         Self::RepairOpen => "nobody who was repaired is to be asked how he is";
+        Self::ChangeOpen => "no key was changed, and nobody given one, since the last evidence";
+        Self::FateOpen => "that key was not replaced, or it is on record already whether it is dead";
+        Self::Unproved => "no change waits for its evidence";
     }
 }
 

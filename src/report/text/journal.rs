@@ -1,6 +1,9 @@
 //! The journal: what happened, and what is on record.
 
-use rekey_core::journal::{AfterGate, Entry, Event, Failures, Journal, Obstacle, UNCHANGED};
+use rekey_core::evidence::{Flaw, Flawed};
+use rekey_core::journal::{
+    AfterGate, Asked, AskedBy, Entry, Event, Failures, Fate, Journal, Obstacle, UNCHANGED,
+};
 use rekey_core::model::{ConsumerId, KeyType};
 
 use super::brief::called;
@@ -92,9 +95,69 @@ words! {
         Self::Approved { fingerprint, until, by, noticed } =>
             "rotation that replaces the key {fingerprint} approved by {by}{}; it may begin until {}",
             if *noticed { ", as an event says" } else { "" }, readable(*until);
+        Self::Traced { .. } => "Azure's ids of the last requests";
+        Self::OldKeyTried { fingerprint, calls, fate: Fate::Refused } =>
+            "the old key {fingerprint} is dead: the service refused it at {}, and accepted the new one", nth(*calls);
+        Self::OldKeyTried { fingerprint, calls, fate: Fate::StillAccepted } =>
+            "the service still accepts the old key {fingerprint}, after {}: whoever knows it can still use it", counted(*calls as usize, "call");
+        Self::OldKeyTried { fingerprint, fate: Fate::NotAsked, .. } =>
+            "whether the old key {fingerprint} is dead was not asked (verify = \"control-plane\")";
+        Self::OldKeyTried { fingerprint, calls, fate: Fate::NotKnown { why } } =>
+            "whether the old key {fingerprint} is dead is not known, after {}: {}", counted(*calls as usize, "call"),
+            why.as_deref().unwrap_or("the service did not say");
+        Self::Concluded { finished: true } => "the change is over, and is to be proved";
+        Self::Concluded { finished: false } => "the change goes on; what was done of it is to be proved";
+        Self::EvidenceKept { name, .. } => "evidence written: {name}";
+        Self::EvidenceBegun { found } => "a new chain of evidence is begun, for another document is there as {found}";
         Self::ExternalAwaited { key_type, awaited: true, who } =>
             "these alone still hold the {key_type} key, whom only others can change, and are waited for: {}", named(who);
         Self::ExternalAwaited { key_type, awaited: false, .. } => "an app holds the {key_type} key again; nobody is asked to leave it";
+    }
+}
+
+// What a report tells of a change.
+words! {
+    impl InWords for Fate {
+        Self::Refused => "is refused";
+        Self::StillAccepted => "IS STILL ACCEPTED";
+        Self::NotAsked => "was not tried";
+        Self::NotKnown { .. } => "is not known to be refused";
+    }
+}
+
+impl InWords for Asked {
+    fn in_words(&self) -> String {
+        let by = match self.by {
+            AskedBy::Schedule => "by schedule",
+            AskedBy::Command => "by command",
+            AskedBy::Notice => "by an event",
+            AskedBy::Outside => "a key was regenerated from outside",
+            AskedBy::Consumers => "a consumer held another key than it should",
+        };
+        let compromised = if self.compromised { ", the keys being compromised" } else { "" };
+        let approved = self.approved_by.as_ref().map(|who| format!(", approved by {who}"));
+        format!("{by}{compromised}{}", approved.unwrap_or_default())
+    }
+}
+
+words! {
+    impl InWords for Flaw {
+        Self::Missing { name } => "the document {name} is missing";
+        Self::Gap { chain, sequence } => "the document of number {sequence} is missing, in the chain that began at {}", readable(*chain);
+        Self::Changed { name } => "the document {name} is not what was written";
+        Self::Unreadable { name, why } => "the document {name} cannot be read: {}", why.in_words();
+        Self::Unknown { name } => "the document {name} is there, and the journal knows nothing of it: somebody put it there, or the \
+            journal is an older one that was put back";
+        Self::NoHead { chain, documents, last } => "the journal knows nothing of the chain that began at {} ({documents} documents, the \
+            last {last}): the journal was deleted or put back, and whether the chain went on after that document cannot be told", readable(*chain);
+    }
+}
+
+words! {
+    impl InWords for Flawed {
+        Self::OfVersion(version) => "it is of version {version}, which this release does not know; use the one that wrote it, or a later";
+        Self::Malformed { line, column } => "it is no document of evidence (line {line}, column {column})";
+        Self::NotGiven(why) => "{why}";
     }
 }
 
@@ -109,6 +172,10 @@ words! {
         Self::Operation { key_type } =>
             "Azure is being asked about the operation that regenerates the {key_type} key";
     }
+}
+
+fn nth(call: u32) -> String {
+    if call == 1 { "the first call".to_owned() } else { format!("call {call}") }
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -20,6 +20,12 @@ use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 sentences! {
     UNCHANGED_SUCCESS = "Azure reports success, but the key is unchanged";
     more_failed(count, names) = "{count} more failed, each with an error of its own in the log: {names}";
+    not_proved(why) = "what was changed is done and on record, but its evidence could not be written, and is tried again by the \
+        next run: {why}";
+    evidence_left_out(why, changes, entries) = "{why}. Left out for lack of room, as the next document tells: {changes} changes, \
+        {entries} steps and moves";
+    document_not_made(why) = "the document could not be made: {why}";
+    old_key_lost() = "the process that replaced it ended before it was tried";
     ENDING_PROCESS = "this process is ending; the next delivery carries on";
 
     // Beside a key that is waited for.
@@ -261,6 +267,7 @@ words! {
             every.as_secs(), readable(watch.from), readable(watch.until);
         Self::NotCalled { why } => "cannot ask the run at work to check again: {why}";
         Self::NotAccepted { key_type, why } => "{key_type} key: {why}";
+        Self::NotProved { why, .. } => "the evidence of what was changed could not be written: {why}";
         Self::Late { why } | Self::NotWritten { why } => "{why}";
         Self::OperationLost(LostOperation::RunsForEver) =>
             "Azure says that the regeneration is still running, after the longest time that one takes. The listed keys will \

@@ -72,6 +72,11 @@ impl Said {
         matches!(self.status, 408 | 429 | 500..)
     }
 
+    /// Whether there is no such container.
+    pub(super) fn is_no_container(&self) -> bool {
+        (self.status, self.code.as_str()) == (404, "ContainerNotFound")
+    }
+
     /// Whether it is an answer rather than a refusal.
     pub(super) fn is_expected(&self) -> bool {
         EXPECTED.iter().any(|(status, code)| self.status == *status && self.code.eq_ignore_ascii_case(code))

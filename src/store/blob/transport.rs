@@ -77,12 +77,13 @@ impl HttpService for Storage {
             .parse()
             .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let client = self.http.client(&url).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let lists = request.uri().query().is_some_and(|query| query.contains("comp=list"));
         // Nobody closes the semaphore.
         let _under_way = self.under_way.acquire().await.ok();
         let called = async {
             let response = HttpService::call(client, request).await?;
             self.read_clock(&response);
-            told_apart(whole(response).await?).await
+            told_apart(whole(response).await?, lists).await
         };
         let called = tokio::time::timeout(TIMEOUT, called).await;
         called.map_err(|error| HttpError::new(HttpErrorKind::Timeout, error))?
@@ -90,8 +91,8 @@ impl HttpService for Storage {
 }
 
 /// An answer as it is, if it is one that the store expects; a refusal for good as an error, and one that passes in words,
-/// for its XML would be shown to people.
-async fn told_apart(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+/// for its XML would be shown to people. Of a list `object_store` expects nothing but success, and tells nobody else's status.
+async fn told_apart(response: HttpResponse, lists: bool) -> Result<HttpResponse, HttpError> {
     if response.status().is_success() || response.status().is_redirection() {
         return Ok(response);
     }
@@ -101,7 +102,7 @@ async fn told_apart(response: HttpResponse) -> Result<HttpResponse, HttpError> {
         let words = said.to_string();
         return Ok(HttpResponse::from_parts(head, HttpResponseBody::from(words.into_bytes())));
     }
-    if said.is_expected() {
+    if said.is_expected() && !lists {
         return Ok(HttpResponse::from_parts(head, HttpResponseBody::from(Vec::new())));
     }
     Err(HttpError::new(HttpErrorKind::Unknown, said))

@@ -30,6 +30,10 @@
 //! | `waveHeldBack` | | that is news |
 //! | `repairIntended`, `writtenBack`, `writerNamed`, `writerUnknown` | | |
 //! | `repairPassed`, `repairFailed` | | some were repaired, and nothing is known yet of how they are |
+//! | `traced` | | a change goes on |
+//! | `oldKeyTried` | | the key was replaced in the change that goes on, and it is not known yet whether it is dead |
+//! | `concluded` | has no regeneration in flight | a change goes on |
+//! | `evidenceKept`, `evidenceBegun` | | a change that is over has no document yet |
 //! | `gatePassed`, `gateFailed` | | the wave of this number is the last that was moved, and nothing is known yet of its gate |
 
 use chrono::{DateTime, Utc};
@@ -95,6 +99,12 @@ pub enum Condition {
     GateOpen,
     /// Some were repaired, and nothing is known yet of how they are.
     RepairOpen,
+    /// A change of keys, or of who holds them, goes on.
+    ChangeOpen,
+    /// The key was replaced in it, and it is not known yet whether it is dead.
+    FateOpen,
+    /// A change that is over has no document yet.
+    Unproved,
 }
 
 /// What must be true for an event to fit.
@@ -137,6 +147,10 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::WaveHeldBack { .. } => &[Seen, NewsOfWave],
         Event::GatePassed { .. } | Event::GateFailed { .. } => &[Seen, GateOpen],
         Event::RepairPassed { .. } | Event::RepairFailed { .. } => &[Seen, RepairOpen],
+        Event::Traced { .. } => &[Seen, ChangeOpen],
+        Event::OldKeyTried { .. } => &[Seen, FateOpen],
+        Event::Concluded { .. } => &[Seen, NoneInFlight, ChangeOpen],
+        Event::EvidenceKept { .. } | Event::EvidenceBegun { .. } => &[Seen, Unproved],
     }
 }
 
@@ -190,6 +204,14 @@ impl Condition {
             Self::NewsOfWave => !matches!(event, Event::WaveHeldBack { number, detail }
                 if journal.held_back.as_ref().is_some_and(|known| known.number == *number && known.detail == *detail)),
             Self::RepairOpen => journal.repair.as_ref().is_some_and(|repair| repair.failed.is_none()),
+            Self::ChangeOpen => journal.evidence.open().is_some(),
+            Self::FateOpen => match event {
+                Event::OldKeyTried { fingerprint, .. } => {
+                    journal.evidence.undecided().any(|(old, _)| old == fingerprint)
+                }
+                _ => false,
+            },
+            Self::Unproved => journal.evidence.waiting().next().is_some(),
             Self::GateOpen => {
                 let open = journal.wave.as_ref().filter(|wave| wave.gate == Gate::Open);
                 open.is_some_and(|wave| {

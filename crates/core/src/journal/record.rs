@@ -246,6 +246,47 @@ pub enum Event {
         /// Whether an event says so, which proves no more than that its sender may publish.
         noticed: bool,
     },
+    /// The ids by which Azure's support finds the requests that made a key anew, or wrote consumers.
+    Traced {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        regeneration: Option<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        consumers: BTreeMap<ConsumerId, String>,
+    },
+    /// Calls were signed with a key that was replaced.
+    OldKeyTried {
+        fingerprint: Fingerprint,
+        /// How many.
+        calls: u32,
+        /// What they have shown.
+        fate: Fate,
+    },
+    /// A change of keys, or of who holds them, is over and is to be proved by a document.
+    Concluded {
+        /// Whether nothing is left to be done.
+        finished: bool,
+    },
+    /// That document is written.
+    EvidenceKept { name: String, sha256: String },
+    /// The next document begins a chain, for another than ours stands where the last one was to go on.
+    EvidenceBegun {
+        /// The document that stands there.
+        found: String,
+    },
+}
+
+/// What signed calls with a key that was replaced have shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "is")]
+pub enum Fate {
+    /// The service refuses it, and accepted the new one in the same moment.
+    Refused,
+    /// The service still accepted it at the last of them.
+    StillAccepted,
+    /// The service is not asked (`verify = "control-plane"`).
+    NotAsked,
+    /// The process that knew the key ended before it was asked, or the service did not say.
+    NotKnown { why: Option<String> },
 }
 
 impl Event {
@@ -291,7 +332,12 @@ impl Event {
             | Self::WriterUnknown { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }
-            | Self::Approved { .. } => None,
+            | Self::Approved { .. }
+            | Self::Traced { .. }
+            | Self::OldKeyTried { .. }
+            | Self::Concluded { .. }
+            | Self::EvidenceKept { .. }
+            | Self::EvidenceBegun { .. } => None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::policy::Policy;
 
 /// The decision to do nothing now, where a check that shows what the journal says would bring no news and come to it; nothing if
 /// it is not on record what each of `apps` holds, or the keys are watched before `end`. So it is nothing as well where a key
-/// changed, something is out of sight, due, waited for (but for a window), under way, to be repaired or to be asked about: then everything is to
+/// changed, something is out of sight, due, waited for (but for a window), under way, to be repaired, to be asked about or to be proved: then everything is to
 /// be read.
 ///
 /// Guarantee, kept by property tests: a check of everything that agrees with the journal comes to the same decision. So
@@ -49,7 +49,9 @@ pub fn quiet(
         Decision::Waiting { reason, .. } => reason.is_for_calendar(),
         Decision::Do(_) | Decision::Blocked(_) => false,
     };
-    (rests && assessment.news.is_empty()).then_some(assessment.decision)
+    let settled = matches!(assessment.decision, Decision::Settled { .. });
+    let owed = journal.owes_evidence(settled, now);
+    (rests && !owed && assessment.news.is_empty()).then_some(assessment.decision)
 }
 
 /// A consumer that stands for those of an app that hold a key. In which setting that is the journal does not keep.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use super::*;
-use crate::journal::AfterGate;
+use crate::journal::{AfterGate, Fate};
 use crate::model::{AppId, ConsumerId, Fingerprint, Key, KeyType, OperationUrl, PerKey};
 
 const PRIMARY: KeyType = KeyType::Primary;
@@ -86,6 +86,7 @@ fn operation() -> Option<OperationUrl> {
 /// States that differ in what fits them, each with the events that lead there. All but the first begin with an adoption.
 fn states() -> Vec<(&'static str, Journal)> {
     let intended = || Event::RegenerationIntended { key_type: PRIMARY };
+    let replaced = || Event::Regenerated { fingerprint: fingerprint("p2"), confirmed: true };
     let seen = || Event::AppsSeen {
         apps: [(shop(), vec![])].into(),
         dictionaries: [].into(),
@@ -113,6 +114,8 @@ fn states() -> Vec<(&'static str, Journal)> {
         ("a wave held back", vec![held_back()]),
         ("a repair with a gate", vec![repair()]),
         ("a repair that failed", vec![repair(), repair_failed()]),
+        ("replaced", vec![intended(), replaced()]),
+        ("to be proved", vec![intended(), replaced(), Event::Concluded { finished: true }]),
     ];
     let adopted = || {
         let mut journal = Journal::default();
@@ -206,6 +209,10 @@ fn events() -> Vec<(&'static str, Event)> {
             },
         ),
         ("writerUnknown", Event::WriterUnknown { consumers: [shop()].into(), detail: "403".into() }),
+        ("traced", Event::Traced { regeneration: Some("c-1".into()), consumers: [].into() }),
+        ("oldKeyTried", Event::OldKeyTried { fingerprint: fingerprint("p"), calls: 1, fate: Fate::Refused }),
+        ("concluded", Event::Concluded { finished: true }),
+        ("evidenceKept", Event::EvidenceKept { name: "2026/01/1.json".into(), sha256: "0".into() }),
     ]
 }
 
@@ -267,64 +274,70 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     j a wave held back
     k a repair with a gate
     l a repair that failed
-                             0123456789abcdefghijkl
-    adopted                  +aaaaaaaaaaaaaaaaaaaaa
-    keyChanged               b+++++++++cccc++++++++
-    keyChanged, same         bdddddddddccccdddddddd
-    recovered                beee+eeeeeeeeeeeeeeeee
-    consumersSeen            b+++++++++++++++++++++
-    consumersBlurred         bffff+ffffffffffffffff
-    consumersMissing, true   b+++++++g+++++++++++++
-    consumersMissing, false  bggggggg+ggggggggggggg
-    taken                    b+h+++++++++++hhh+++++
-    left                     bi+iiiiiiiiiii+++iiiii
-    blinded                  b++++++j++++++++++++++
-    sighted                  bkkkkkk+kkkkkkkkkkkkkk
-    rotationRequested        b+++++++++++++++++++++
-    watchAsked               +++++++++l++++++++++++
-    watchAsked, backwards    mmmmmmmmmmmmmmmmmmmmmm
-    heard                    b+++++++++++++++++++++
-    unblocked                ++++++++++++++++++++++
-    regenerationIntended     b+h+++++++nnnnhhh+++++
-    regenerationAccepted     booooooooo+pppoooooooo
-    operationLost            bqqqqqqqqqq+qqqqqqqqqq
-    regenerated              booooooooo++++oooooooo
-    regenerated, same        boooooooooddddoooooooo
-    regenerationFailed       booooooooo++++oooooooo
-    verified                 b++r++++++nnnn++++++++
-    verificationRefused      b++r++++++nnnn++++++++
-    repointIntended          b+++++++++s+s+++++++++
-    repointed                bttttttttttttt+ttttttt
-    repointed, the other     bttttttttttttttttttttt
-    reported                 ++++++++++++++++++++++
-    reported, of no key      ++++++++++++++++++++++
-    reported, of an app      uuuuuuuuuuuuuuuuuuuuuu
-    acknowledged             b+++++++++++++++++++++
-    acknowledged, of no key  bvvvvvvvvvvvvvvvvvvvvv
-    acknowledged, of an app  buuuuuuuuuuuuuuuuuuuuu
-    readersAcknowledged      b+w+++++++++++www+++++
-    readersAcknowledged, x   bvvvvvvvvvvvvvvvvvvvvv
-    readersAcknowledged, not bxxxxxxxxxxxxxxxxxxxxx
-    externalAwaited, false   byyyyyyyyyyyyyyy+yyyyy
-    externalAwaited          bz+zzzzzzzzzzz++yzzzzz
-    paused                   ++++++++++++++++++++++
-    paused, over             mmmmmmmmmmmmmmmmmmmmmm
-    resumed                  ++++++++++++++++++++++
-    approved                 b+++++++++++++++++++++
-    approved, over           bmmmmmmmmmmmmmmmmmmmmm
-    approved, of no key      bvvvvvvvvvvvvvvvvvvvvv
-    waveIntended             b+++++++++s+s+++++A+++
-    waveHeldBack             b++++++++++++++++++B++
-    gatePassed               bCCCCCCCCCCCCCCCC+CCCC
-    gatePassed, another      bCCCCCCCCCCCCCCCCCCCCC
-    gateFailed               bCCCCCCCCCCCCCCCC+CCCC
-    gateFailed, another      bCCCCCCCCCCCCCCCCCCCCC
-    repairIntended           b+++++++++++++++++++++
-    repairPassed             bDDDDDDDDDDDDDDDDDDD+D
-    repairFailed             bDDDDDDDDDDDDDDDDDDD+D
-    writtenBack              b+++++++++++++++++++++
-    writerNamed              b+++++++++++++++++++++
-    writerUnknown            b+++++++++++++++++++++
+    m replaced
+    n to be proved
+                             0123456789abcdefghijklmn
+    adopted                  +aaaaaaaaaaaaaaaaaaaaaaa
+    keyChanged               b+++++++++cccc++++++++++
+    keyChanged, same         bdddddddddccccdddddddd++
+    recovered                beee+eeeeeeeeeeeeeeeeeee
+    consumersSeen            b+++++++++++++++++++++++
+    consumersBlurred         bffff+ffffffffffffffffff
+    consumersMissing, true   b+++++++g+++++++++++++++
+    consumersMissing, false  bggggggg+ggggggggggggggg
+    taken                    b+h+++++++++++hhh+++++++
+    left                     bi+iiiiiiiiiii+++iiiiiii
+    blinded                  b++++++j++++++++++++++++
+    sighted                  bkkkkkk+kkkkkkkkkkkkkkkk
+    rotationRequested        b+++++++++++++++++++++++
+    watchAsked               +++++++++l++++++++++++++
+    watchAsked, backwards    mmmmmmmmmmmmmmmmmmmmmmmm
+    heard                    b+++++++++++++++++++++++
+    unblocked                ++++++++++++++++++++++++
+    regenerationIntended     b+h+++++++nnnnhhh+++++++
+    regenerationAccepted     booooooooo+pppoooooooooo
+    operationLost            bqqqqqqqqqq+qqqqqqqqqqqq
+    regenerated              booooooooo++++oooooooooo
+    regenerated, same        boooooooooddddoooooooooo
+    regenerationFailed       booooooooo++++oooooooooo
+    verified                 b++r++++++nnnn++++++++++
+    verificationRefused      b++r++++++nnnn++++++++++
+    repointIntended          b+++++++++s+s+++++++++++
+    repointed                bttttttttttttt+ttttttttt
+    repointed, the other     bttttttttttttttttttttttt
+    reported                 ++++++++++++++++++++++++
+    reported, of no key      ++++++++++++++++++++++++
+    reported, of an app      uuuuuuuuuuuuuuuuuuuuuuuu
+    acknowledged             b+++++++++++++++++++++vv
+    acknowledged, of no key  bvvvvvvvvvvvvvvvvvvvvvvv
+    acknowledged, of an app  buuuuuuuuuuuuuuuuuuuuuuu
+    readersAcknowledged      b+w+++++++++++www+++++vv
+    readersAcknowledged, x   bvvvvvvvvvvvvvvvvvvvvvvv
+    readersAcknowledged, not bxxxxxxxxxxxxxxxxxxxxxxx
+    externalAwaited, false   byyyyyyyyyyyyyyy+yyyyyyy
+    externalAwaited          bz+zzzzzzzzzzz++yzzzzzzz
+    paused                   ++++++++++++++++++++++++
+    paused, over             mmmmmmmmmmmmmmmmmmmmmmmm
+    resumed                  ++++++++++++++++++++++++
+    approved                 b+++++++++++++++++++++vv
+    approved, over           bmmmmmmmmmmmmmmmmmmmmmmm
+    approved, of no key      bvvvvvvvvvvvvvvvvvvvvvvv
+    waveIntended             b+++++++++s+s+++++A+++++
+    waveHeldBack             b++++++++++++++++++B++++
+    gatePassed               bCCCCCCCCCCCCCCCC+CCCCCC
+    gatePassed, another      bCCCCCCCCCCCCCCCCCCCCCCC
+    gateFailed               bCCCCCCCCCCCCCCCC+CCCCCC
+    gateFailed, another      bCCCCCCCCCCCCCCCCCCCCCCC
+    repairIntended           b+++++++++++++++++++++++
+    repairPassed             bDDDDDDDDDDDDDDDDDDD+DDD
+    repairFailed             bDDDDDDDDDDDDDDDDDDD+DDD
+    writtenBack              b+++++++++++++++++++++++
+    writerNamed              b+++++++++++++++++++++++
+    writerUnknown            b+++++++++++++++++++++++
+    traced                   bEEE+EEEEE+++++EEEEEEE+E
+    oldKeyTried              bFFFFFFFFFFFFFFFFFFFFF+F
+    concluded                bEEE+EEEEEnnnn+EEEEEEE+E
+    evidenceKept             bGGGGGGGGGGGGGGGGGGGGGG+
     a NeverSeen
     b Seen
     c NotBeingReplaced
@@ -355,6 +368,9 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     B NewsOfWave
     C GateOpen
     D RepairOpen
+    E ChangeOpen
+    F FateOpen
+    G Unproved
     ");
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::evidence;
 use crate::intent::{Cause, RotationRequest};
 use crate::journal::InFlight;
 use crate::policy::ApprovalPolicy;
@@ -109,6 +110,8 @@ pub(super) struct World {
     /// The keys whose rotation was approved.
     approved: BTreeSet<u64>,
     pub(super) journal: Journal,
+    /// The documents that were written.
+    evidence: evidence::Found,
     pub(super) policy: Policy,
 }
 
@@ -174,6 +177,7 @@ impl World {
             paused_until: start,
             approved: BTreeSet::new(),
             journal: Journal::default(),
+            evidence: evidence::Found::new(),
             policy: Policy { first_rotation, ..policy() },
         }
     }
@@ -340,6 +344,7 @@ impl World {
                 }
                 end => {
                     self.ends_well_only_if_all_is_seen(&end);
+                    self.prove(&end);
                     return end;
                 }
             }
@@ -368,6 +373,27 @@ impl World {
                 assert!(valid, "{end:?}, and nobody knows what {} holds: {self:#?}", external(n));
             }
         }
+    }
+
+    /// Writes the documents of what is over, and holds each life to the chain of them.
+    fn prove(&mut self, end: &Decision) {
+        let settled = matches!(end, Decision::Settled { .. });
+        if let Some(finished) = self.journal.concludes(settled, self.now) {
+            self.record(Event::Concluded { finished });
+        }
+        while let Some(document) =
+            evidence::next(&self.journal, &crate::model::ServiceId::new("s", "g", "chat")).unwrap()
+        {
+            let evidence::Document { name, body, sha256 } = document;
+            assert_eq!(self.evidence.insert(name.clone(), Ok(body)), None, "{name} is written twice");
+            self.record(Event::EvidenceKept { name, sha256 });
+        }
+        // Each time it is read from its end to its beginning, so not at each document.
+        if !self.evidence.len().is_power_of_two() {
+            return;
+        }
+        let known = self.journal.evidence();
+        assert_eq!(evidence::verify(known, None, &self.evidence), vec![], "{self:#?}");
     }
 
     /// Does a step; true if the process was killed in it.

@@ -1,0 +1,361 @@
+//! `report`: what was done to services in a time, from their evidence, for who has to show it; and whether all of that is there
+//! as it was written. Azure is not asked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use futures::StreamExt;
+use futures::stream;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde::Serialize;
+
+use super::instances::{chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
+use crate::compose::silent;
+use crate::config::{Environment, ServiceConfig};
+use crate::engine::Engine;
+use crate::report::cause;
+use crate::report::text::{InWords, command as words, readable};
+use crate::store::{self, peek};
+use crate::terminal::{self, Exit};
+use rekey_core::evidence::{self, Document, Found, Record};
+use rekey_core::journal::{ChangeStep, Journal, LeftOut};
+use rekey_core::time::delta;
+
+/// How many documents are read at the same time.
+const AT_ONCE: usize = 16;
+
+/// The arguments of `report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Names or resource ids of configured services; all if none is given
+    instances: Vec<String>,
+    /// What was over in this time
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = humantime::parse_duration, conflicts_with = "verify")]
+    since: Duration,
+    /// Check every document of all times: that each is there, as it was written
+    #[arg(long)]
+    verify: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+    /// Answer as a table, one line for each change
+    #[arg(long, conflicts_with_all = ["json", "verify"])]
+    csv: bool,
+    /// Answer as a page that asks for nothing else
+    #[arg(long, conflicts_with_all = ["json", "csv", "verify"])]
+    html: bool,
+}
+
+/// The version of the answer for machines: it changes when a field goes, or means something else.
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    schema_version: u32,
+    /// As of when.
+    at: DateTime<Utc>,
+    /// What was over from then on; nothing where all was checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<DateTime<Utc>>,
+    instances: Vec<Service>,
+    /// How many documents are of services that are not in the configuration, or were not named.
+    of_others: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Service {
+    instance: String,
+    name: String,
+    /// What is wrong, each in a sentence: what could not be read, or is not as it was written.
+    faults: Vec<String>,
+    /// How many documents there are, of all times.
+    documents: usize,
+    /// How many changes wait for theirs, and what of them there was no room for.
+    waiting: usize,
+    left_out: LeftOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<Change>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Change {
+    document: String,
+    sha256: String,
+    #[serde(flatten)]
+    record: Record,
+}
+
+pub(super) async fn report(args: ReportArgs, environment: &Environment) -> Exit {
+    match answer(&args, environment).await {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+async fn answer(args: &ReportArgs, environment: &Environment) -> Result<Exit, Exit> {
+    let rekey = rekey(environment, silent())?;
+    if has_no_journal(&rekey.config) {
+        terminal::complain(&words::report_no_journal());
+        return Err(Exit::Wrong);
+    }
+    warn_of_own_memory(&rekey.config);
+    let services = chosen(&rekey.config, &args.instances)?;
+    let names = store::evidence_names(&*rekey.store).await.map_err(|error| {
+        terminal::complain(&words::evidence_not_listed(cause::told(&error)));
+        Exit::Failed
+    })?;
+    let Some(names) = names else {
+        terminal::complain(words::NO_EVIDENCE);
+        return Err(Exit::Failed);
+    };
+    let at = rekey.clock.now();
+    let since =
+        (!args.verify).then(|| at.checked_sub_signed(delta(args.since)).unwrap_or(DateTime::UNIX_EPOCH));
+    let mut instances = Vec::new();
+    for service in &services {
+        instances.push(look(&rekey, service, &names, since).await);
+    }
+    let is_of_these = |name: &&String| services.iter().any(|service| evidence::is_of(name, &service.id));
+    let of_others = names.len() - names.iter().filter(is_of_these).count();
+    let report = Report { schema_version: SCHEMA_VERSION, at, since, instances, of_others };
+    Ok(report.tell(args))
+}
+
+/// What there is of a service: with a time, what was over since; without, whether all is there as it was written.
+async fn look(
+    rekey: &Engine,
+    service: &ServiceConfig,
+    names: &[String],
+    since: Option<DateTime<Utc>>,
+) -> Service {
+    let names: Vec<&String> = names.iter().filter(|name| evidence::is_of(name, &service.id)).collect();
+    let journal = peek(&*rekey.store, &service.id).await;
+    let mut faults: Vec<String> =
+        journal.as_ref().err().map(|error| cause::told(error)).into_iter().collect();
+    let wanted = names.iter().filter(|name| is_within(name, since)).map(|name| (*name).clone());
+    let found = read(rekey, wanted.collect()).await;
+    let changes = since.map(|since| changes(&found, since, &mut faults));
+    if let (None, Ok(journal)) = (since, &journal) {
+        faults.extend(check(journal, service, &found));
+    }
+    let journal = journal.unwrap_or_default();
+    Service {
+        instance: service.id.to_string(),
+        name: service.id.name().to_owned(),
+        faults,
+        documents: names.len(),
+        waiting: journal.evidence().waiting().len(),
+        left_out: journal.evidence().left_out(),
+        changes,
+    }
+}
+
+/// Whether a document may tell of what was over since then. What bears no month may.
+fn is_within(name: &str, since: Option<DateTime<Utc>>) -> bool {
+    let first = since.map(|since| since.format("%Y/%m").to_string());
+    first.zip(evidence::month(name)).is_none_or(|(first, month)| *month >= *first)
+}
+
+async fn read(rekey: &Engine, names: Vec<String>) -> Found {
+    let read = async |name: String| {
+        let read = store::evidence(&*rekey.store, &name).await;
+        let body = match read {
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => Err(words::EVIDENCE_GONE.to_owned()),
+            Err(error) => Err(cause::told(&error)),
+        };
+        (name, body)
+    };
+    stream::iter(names).map(read).buffer_unordered(AT_ONCE).collect().await
+}
+
+fn changes(found: &Found, since: DateTime<Utc>, faults: &mut Vec<String>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (name, body) in found {
+        let record = match body {
+            Ok(body) => evidence::read(body).map(|record| (record, evidence::sha256(body))),
+            Err(why) => Err(evidence::Flawed::NotGiven(why.clone())),
+        };
+        match record {
+            Ok((record, sha256)) if record.change.ended >= since => {
+                changes.push(Change { document: name.clone(), sha256, record });
+            }
+            Ok(_) => {}
+            Err(why) => {
+                faults.push(evidence::Flaw::Unreadable { name: name.clone(), why }.in_words());
+            }
+        }
+    }
+    changes.sort_by_key(|change| (change.record.change.ended, change.record.sequence));
+    changes
+}
+
+fn check(journal: &Journal, service: &ServiceConfig, found: &Found) -> Vec<String> {
+    let next: Result<Option<Document>, _> = evidence::next(journal, &service.id);
+    let next = next.ok().flatten();
+    let flaws = evidence::verify(journal.evidence(), next.as_ref(), found);
+    flaws.iter().map(InWords::in_words).collect()
+}
+
+impl Report {
+    fn tell(&self, args: &ReportArgs) -> Exit {
+        let fault = |one: &Service| {
+            let name = one.name.clone();
+            one.faults.iter().map(move |fault| format!("{name}: {fault}")).collect::<Vec<_>>()
+        };
+        let exit = complain_once(self.instances.iter().flat_map(fault).collect());
+        self.instances.iter().filter_map(Service::owes).for_each(|owes| terminal::complain(&owes));
+        if self.of_others > 0 {
+            terminal::complain(&words::evidence_of_others(self.of_others));
+        }
+        if args.json {
+            terminal::json(self);
+        } else if args.csv {
+            self.rows().iter().for_each(|row| terminal::say(&csv(row)));
+        } else if args.html {
+            terminal::say(&self.page().into_string());
+        } else {
+            self.print();
+        }
+        exit
+    }
+
+    fn print(&self) {
+        for one in &self.instances {
+            terminal::say(&one.instance);
+            match &one.changes {
+                Some(changes) if changes.is_empty() => {
+                    terminal::say(&format!("  {}", words::NOTHING_CHANGED));
+                }
+                Some(changes) => changes.iter().for_each(|change| {
+                    let row = change.row();
+                    let [ended, what, asked, keys, old_keys, moved, ..] = &row;
+                    terminal::tell(&format!("  {ended}  {what}; {asked}; {keys}; {old_keys}; {moved}"));
+                }),
+                None if one.faults.is_empty() => {
+                    terminal::say(&format!("  {}", words::evidence_whole(one.documents)));
+                }
+                None => {
+                    terminal::say(&format!("  {}", words::evidence_flawed(one.faults.len(), one.documents)));
+                }
+            }
+        }
+    }
+
+    /// One line for each change, below what its columns are.
+    fn rows(&self) -> Vec<Vec<String>> {
+        let heads = ["instance", "ended", "what", "asked", "keys", "oldKeys", "moved", "document", "sha256"];
+        let mut rows = vec![heads.map(ToOwned::to_owned).to_vec()];
+        for one in &self.instances {
+            let of_it = one.changes.iter().flatten();
+            rows.extend(of_it.map(|change| [vec![one.instance.clone()], change.row().to_vec()].concat()));
+        }
+        rows
+    }
+
+    fn page(&self) -> Markup {
+        let mut rows = self.rows();
+        let heads = rows.remove(0);
+        let since = self.since.map(readable).unwrap_or_default();
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                    meta name="viewport" content="width=device-width";
+                    title { (words::REPORT_TITLE) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    h1 { (words::REPORT_TITLE) }
+                    p { (words::report_of(&since, readable(self.at), self.instances.len())) }
+                    @for one in &self.instances {
+                        @for fault in &one.faults {
+                            p.bad { (one.name) ": " (fault) }
+                        }
+                        @if let Some(owes) = one.owes() {
+                            p.bad { (owes) }
+                        }
+                    }
+                    @if self.of_others > 0 {
+                        p { (words::evidence_of_others(self.of_others)) }
+                    }
+                    table {
+                        thead { tr { @for head in &heads { th scope="col" { (head) } } } }
+                        tbody { @for row in &rows { tr { @for cell in row { td { (cell) } } } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;margin:1rem;color-scheme:light dark}\
+    table{border-collapse:collapse}th,td{border:1px solid;padding:.2rem .5rem;text-align:left;vertical-align:top;\
+    overflow-wrap:anywhere}.bad{color:#b3261e;font-weight:600}";
+
+impl Service {
+    /// That changes wait for their documents, if any does.
+    fn owes(&self) -> Option<String> {
+        let Self { name, waiting, left_out: LeftOut { changes, entries }, .. } = self;
+        (*waiting > 0).then(|| words::evidence_waits(name, waiting, changes, entries))
+    }
+}
+
+impl Change {
+    /// When it was over, what it was, who asked, the keys that were made, what became of those of before, who was moved, and
+    /// where all of it stands.
+    fn row(&self) -> [String; 8] {
+        let change = &self.record.change;
+        let regenerations = change.steps.iter().filter_map(|step| match step {
+            ChangeStep::Regeneration(one) => Some(one),
+            _ => None,
+        });
+        let (mut keys, mut old_keys) = (Vec::new(), Vec::new());
+        for one in regenerations {
+            let new = one.new.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+            keys.push(format!("{} {} -> {new}", one.key, one.old));
+            old_keys.extend(one.old_key.as_ref().map(|old| format!("{} {}", one.old, old.fate.in_words())));
+        }
+        let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for one in &change.moves {
+            moved.entry(one.to.to_string()).or_default().push(one.consumer.to_string());
+        }
+        let moved = moved.into_iter().map(|(to, who)| format!("to {to}: {}", who.join(", ")));
+        [
+            readable(change.ended),
+            self.record.what.clone(),
+            change.asked.in_words(),
+            keys.join("; "),
+            old_keys.join("; "),
+            moved.collect::<Vec<_>>().join("; "),
+            self.document.clone(),
+            self.sha256.clone(),
+        ]
+    }
+}
+
+/// A line of a table (RFC 4180). What a spreadsheet would take for a formula begins with a quote.
+fn csv(row: &[String]) -> String {
+    let cell = |text: &String| {
+        let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+        format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    };
+    row.iter().map(cell).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_a_text_whatever_is_in_it() {
+        let row = ["=1+1".to_owned(), "a \"b\", c".to_owned()];
+        assert_eq!(csv(&row), r#""'=1+1","a ""b"", c""#);
+    }
+}

@@ -1,0 +1,310 @@
+//! What `report` shows of the evidence of a service, and what it finds wrong with it. Journals and documents are made with the
+//! core, at times of their own, and lie in Azurite; Azure is not asked.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rekey_core::evidence::{self, Document};
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::{Key, KeyType, PerKey, ServiceId};
+use serde_json::{Value, json};
+use signalr_rekey::clock::{Clock, SystemClock};
+use signalr_rekey::store::{EVIDENCE, Store};
+
+use super::common::program::{Azure, text};
+use super::common::{azurite, document_name};
+use super::{file, in_the_cloud};
+
+/// A service with the storage of its deployed app.
+struct Proved {
+    store: Arc<dyn Store>,
+    service: ServiceId,
+    journal: Journal,
+    at: DateTime<Utc>,
+    keys: usize,
+    config: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Proved {
+    /// One of its own, for the storage is that of all tests.
+    async fn new() -> Self {
+        let subscription = uuid::Uuid::new_v4().to_string();
+        let service = ServiceId::new(&subscription, "rg", "chat");
+        let app =
+            format!("/subscriptions/{subscription}/resourceGroups/rg/providers/Microsoft.Web/sites/web");
+        let content = format!("[[instance]]\nid = \"{service}\"\napps = [\"{app}\"]\n");
+        let (folder, config) = file("rekey.toml", &content);
+        Self::of(service, config, folder).await
+    }
+
+    async fn of(service: ServiceId, config: PathBuf, folder: tempfile::TempDir) -> Self {
+        let (store, at) = (azurite::store(Arc::new(SystemClock)), SystemClock.now() - TimeDelta::days(100));
+        let journal = Journal::default();
+        let mut proved = Self { store, service, journal, at, keys: 2, config, _folder: folder };
+        proved.begin().await;
+        proved
+    }
+
+    /// Has the service seen for the first time.
+    async fn begin(&mut self) {
+        self.journal = Journal::default();
+        let key = |number: &str| Key::new(number).fingerprint();
+        self.event(Event::Adopted { keys: PerKey { primary: key("key 0"), secondary: key("key 1") } });
+        self.remember().await;
+    }
+
+    fn event(&mut self, event: Event) {
+        self.at += TimeDelta::minutes(1);
+        self.journal.apply(event, self.at).unwrap();
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>) {
+        let etag = self.store.get(name).await.unwrap().document.map(|(_, etag)| etag);
+        self.store.put(name, body, etag.as_ref()).await.unwrap();
+    }
+
+    /// Writes the journal down.
+    async fn remember(&self) {
+        let journal = serde_json::to_value(&self.journal).unwrap();
+        let document = json!({
+            "version": 2, "service": self.service, "fenced": true, "lease": null, "journal": journal,
+        });
+        self.put(&document_name(&self.service), document.to_string().into_bytes()).await;
+    }
+
+    /// A rotation from its beginning to its end; the document that is to be written of it.
+    fn rotate(&mut self) -> Document {
+        for key_type in KeyType::ALL {
+            self.event(Event::RegenerationIntended { key_type });
+            self.keys += 1;
+            let fingerprint = Key::new(format!("key {}", self.keys)).fingerprint();
+            self.event(Event::Regenerated { fingerprint, confirmed: true });
+        }
+        self.event(Event::Concluded { finished: true });
+        evidence::next(&self.journal, &self.service).unwrap().unwrap()
+    }
+
+    /// The same, with its document as it is left in the storage: as it is written, or as somebody makes it, or not at all. Its name.
+    async fn proves(&mut self, left: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) -> String {
+        let Document { name, body, sha256 } = self.rotate();
+        if let Some(body) = left(body) {
+            self.put(&format!("{EVIDENCE}{name}"), body).await;
+        }
+        self.event(Event::EvidenceKept { name: name.clone(), sha256 });
+        self.remember().await;
+        name
+    }
+
+    /// What `report` answers, and what it complains of.
+    fn report(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let arguments = [&["report"], arguments].concat();
+        let told = by_storage(&azurite::connection_string(), &arguments, &self.config);
+        (told.status.code(), text(&told.stdout), text(&told.stderr))
+    }
+
+    /// What is found wrong, each in a sentence.
+    fn faults(&self) -> BTreeSet<String> {
+        let (code, told, complaints) = self.report(&["--verify", "--json"]);
+        let report: Value = serde_json::from_str(&told).unwrap();
+        let [service] = &report["instances"].as_array().unwrap()[..] else { panic!("{report}") };
+        let faults = service["faults"].as_array().unwrap().iter().map(|fault| fault.as_str().unwrap());
+        let faults: BTreeSet<String> = faults.map(ToOwned::to_owned).collect();
+        assert_eq!(code, Some(if faults.is_empty() { 0 } else { 1 }), "{faults:?}");
+        // A person is told how long ago a time was.
+        let is_told =
+            |fault: &String| complaints.contains(&format!("chat: {}", fault.split(" (").next().unwrap()));
+        assert!(faults.iter().all(is_told), "{complaints}");
+        faults
+    }
+}
+
+/// The program with this storage, and an Azure on this machine, which alone has its journals in an emulator. Nobody listens there.
+fn by_storage(storage: &str, arguments: &[&str], config: &Path) -> Output {
+    let azure = ("REKEY_RESOURCE_MANAGER", "http://127.0.0.1:9");
+    in_the_cloud(arguments, config, &[("AzureWebJobsStorage", storage), azure])
+}
+
+fn as_it_is(body: Vec<u8>) -> Option<Vec<u8>> {
+    Some(body)
+}
+
+fn readable(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M").to_string()
+}
+
+#[tokio::test]
+async fn what_was_done_is_reported_in_each_form() {
+    let mut proved = Proved::new().await;
+    let old = proved.proves(as_it_is).await;
+    proved.at += TimeDelta::days(80);
+    // A name with which somebody would like to say something else.
+    let (fingerprint, until) =
+        (proved.journal.keys().unwrap().primary.fingerprint.clone(), proved.at + TimeDelta::days(1));
+    let by = "<img src=x> \"ada\"".to_owned();
+    proved.event(Event::Approved { fingerprint, until, by, noticed: false });
+    let name = proved.proves(as_it_is).await;
+
+    let (code, told, complaints) = proved.report(&[]);
+    assert_eq!(code, Some(0), "{complaints}");
+    assert!(
+        told.contains(&proved.service.to_string()) && told.contains(&readable(proved.at)[..10]),
+        "{told}"
+    );
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains("; by schedule")).collect();
+    let [line] = &lines[..] else { panic!("{told}") };
+    assert!(line.contains("rotation; by schedule, approved by <img src=x> \"ada\"; "), "{line}");
+
+    let (code, told, _) = proved.report(&["--csv", "--since", "200d"]);
+    let rows: Vec<&str> = told.lines().collect();
+    assert_eq!((code, rows.len()), (Some(0), 3), "{told}");
+    assert_eq!(rows[0], r#""instance","ended","what","asked","keys","oldKeys","moved","document","sha256""#);
+    assert!(rows[1].contains(&old) && rows[2].contains(&name), "the oldest first: {told}");
+    assert!(rows[2].contains(r#","by schedule, approved by <img src=x> ""ada""","#), "{told}");
+
+    let (code, told, _) = proved.report(&["--json"]);
+    let report: Value = serde_json::from_str(&told).unwrap();
+    let of_service = &report["instances"][0];
+    assert_eq!((code, &report["schemaVersion"], &of_service["documents"]), (Some(0), &json!(1), &json!(2)));
+    let [change] = &of_service["changes"].as_array().unwrap()[..] else { panic!("{report}") };
+    let (body, _) = proved.store.get(&format!("{EVIDENCE}{name}")).await.unwrap().document.unwrap();
+    assert_eq!((&change["document"], &change["sha256"]), (&json!(name), &json!(evidence::sha256(&body))));
+    assert_eq!((&change["what"], &change["sequence"]), (&json!("rotation"), &json!(2)));
+    assert_eq!(change["previous"]["name"], json!(old));
+
+    let (code, told, _) = proved.report(&["--html"]);
+    assert!(code == Some(0) && told.starts_with("<!DOCTYPE html>") && told.contains(&name), "{told}");
+    assert!(told.contains("&lt;img src=x&gt;") && !told.contains("<img"), "{told}");
+    assert!(!told.contains("http://") && !told.contains("https://") && !told.contains("src=\""), "{told}");
+
+    assert_eq!(proved.faults(), BTreeSet::new());
+    let (code, told, _) = proved.report(&["--verify"]);
+    assert!(code == Some(0) && told.contains("OK: documents, all as they were written: 2"), "{told}");
+
+    // What waits for its document is told, and is no fault of those that are there.
+    proved.rotate();
+    proved.remember().await;
+    let (code, _, complaints) = proved.report(&["--verify"]);
+    assert!(
+        code == Some(0)
+            && complaints
+                .contains("chat: changes that wait for their document, which the next run writes: 1;"),
+        "{complaints}"
+    );
+}
+
+/// From its end to its beginning: what is vouched for, and what nothing vouches for any more.
+#[tokio::test]
+async fn each_document_that_is_missing_changed_or_not_readable_is_named() {
+    let mut proved = Proved::new().await;
+    let began = proved.at + TimeDelta::minutes(1);
+    let first = proved.proves(as_it_is).await;
+    proved.proves(|_| None).await;
+    let third = proved.proves(|_| Some(b"{\"version\": 1,\n}".to_vec())).await;
+    let fourth = proved.proves(|_| None).await;
+    let fifth = proved.proves(as_it_is).await;
+    let beside = fifth.replace("000005", "000005-copy");
+    proved.put(&format!("{EVIDENCE}{beside}"), b"{}".to_vec()).await;
+    let all = [
+        format!("the document {fourth} is missing"),
+        format!("the document {third} cannot be read: it is no document of evidence (line 2, column 1)"),
+        format!("the document of number 2 is missing, in the chain that began at {}", shown(began)),
+        format!(
+            "the document {beside} is there, and the journal knows nothing of it: somebody put it there, or the journal is \
+             an older one that was put back"
+        ),
+    ];
+    assert_eq!(proved.faults(), all.into());
+    let (code, told, complaints) = proved.report(&["--verify"]);
+    assert!(code == Some(1) && told.contains("NOT OK: 4 faults"), "{told}{complaints}");
+    // Who asks what was done is not told less than that.
+    let (code, told, complaints) = proved.report(&["--csv", "--since", "200d"]);
+    assert!(complaints.contains(&format!("the document {third} cannot be read")), "{complaints}");
+    assert!(code == Some(1) && told.contains(&first) && told.contains(&fifth), "{told}");
+
+    let mut proved = Proved::new().await;
+    let first = proved.proves(|body| Some(text(&body).replace("true", "false").into_bytes())).await;
+    proved.proves(as_it_is).await;
+    assert_eq!(proved.faults(), [format!("the document {first} is not what was written")].into());
+}
+
+fn shown(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// An older release refuses a journal with evidence; where somebody takes it away for one, the chain has no end that is known.
+#[tokio::test]
+async fn a_chain_whose_end_was_lost_with_the_journal_is_told_for_good() {
+    let mut proved = Proved::new().await;
+    let began = proved.at + TimeDelta::minutes(1);
+    proved.proves(as_it_is).await;
+    let last = proved.proves(as_it_is).await;
+    assert_eq!(proved.faults(), BTreeSet::new());
+    proved.begin().await;
+    let lost = format!(
+        "the journal knows nothing of the chain that began at {} (2 documents, the last {last}): the journal was deleted or put \
+         back, and whether the chain went on after that document cannot be told",
+        shown(began)
+    );
+    assert_eq!(proved.faults(), [lost.clone()].into());
+    proved.proves(as_it_is).await;
+    assert_eq!(proved.faults(), [lost].into(), "and a new one goes on");
+}
+
+/// Nothing was put in evidence there; that is not as if nothing had been done.
+#[tokio::test]
+async fn without_a_container_or_a_journal_nothing_is_said_to_be_well() {
+    let proved = Proved::new().await;
+    let empty = azurite::empty_account();
+    for arguments in [&["report"][..], &["report", "--verify"], &["report", "--json"]] {
+        let told = by_storage(&empty, arguments, &proved.config);
+        let complaints = text(&told.stderr);
+        assert_eq!((told.status.code(), text(&told.stdout)), (Some(1), String::new()), "{complaints}");
+        assert!(
+            complaints.contains("there is no container signalr-rekey-evidence: no change was ever put"),
+            "{complaints}"
+        );
+        assert!(complaints.contains("not the same as that nothing was changed"), "{complaints}");
+        let told = in_the_cloud(arguments, &proved.config, &[]);
+        let complaints = text(&told.stderr);
+        assert_eq!((told.status.code(), text(&told.stdout)), (Some(2), String::new()), "{complaints}");
+        assert!(
+            complaints.contains("the evidence is beside the journal of the deployed app"),
+            "{complaints}"
+        );
+    }
+}
+
+/// An older journal was put back, which knows nothing of a document: `unblock` says so, and begins a new chain.
+#[tokio::test]
+async fn unblock_begins_a_new_chain_where_another_document_is_in_the_way() {
+    let azure = Azure::with_journals(&["sr-restored"], &[]);
+    let service = ServiceId::new("00000000-0000-0000-0000-000000000001", "rg-demo", "sr-restored");
+    let (folder, config) = file("rekey.toml", "");
+    let mut proved = Proved::of(service, config, folder).await;
+    let Document { name, .. } = proved.rotate();
+    proved.put(&format!("{EVIDENCE}{name}"), b"{}".to_vec()).await;
+    proved.remember().await;
+    let done = azure.run(&["unblock", "sr-restored", "--yes"]);
+    let told = text(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{told}{}", text(&done.stderr));
+    assert!(
+        told.contains(&format!("the document of evidence {name} is not the one that is to be written")),
+        "{told}"
+    );
+    assert!(told.contains("a new chain is begun") && told.contains("cleared 1 recorded failure"), "{told}");
+    let (body, _) = proved.store.get(&document_name(&proved.service)).await.unwrap().document.unwrap();
+    let document: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(document["journal"]["evidence"]["anew"]["found"], json!(name));
+    let nothing = azure.run(&["unblock", "sr-restored", "--yes"]);
+    assert!(text(&nothing.stderr).contains("nothing to clear"), "{}", text(&nothing.stderr));
+    let history = text(&azure.run(&["history"]).stdout);
+    assert!(
+        history
+            .contains(&format!("a new chain of evidence is begun, for another document is there as {name}")),
+        "{history}"
+    );
+}

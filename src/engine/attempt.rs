@@ -27,7 +27,7 @@ use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
 use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
 use rekey_core::model::KeyType;
-use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
+use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict, WaitFor};
 use rekey_core::time::delta;
 
 /// The longest wait for which a run keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -442,7 +442,8 @@ impl Run<'_> {
                 }
             }
             _ if check.is_echoed() => self.read_back_or_yield(lease, check).await,
-            decision @ Decision::Waiting { until, .. } if self.waits(until) && until <= now + SHORT_WAIT => {
+            Decision::Waiting { reason, until } if self.is_short(&reason, until) => {
+                let decision = Decision::Waiting { reason, until };
                 self.emit_once(RunEvent::Waiting(decision));
                 lease.commit().await?;
                 self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|_| None)
@@ -455,6 +456,12 @@ impl Run<'_> {
                 Ok(Some(self.next(&assessment, decision)))
             }
         }
+    }
+
+    /// Whether a wait is not worth giving the lease back for. Between two moves it is: who pauses has his turn there.
+    fn is_short(&self, reason: &WaitFor, until: DateTime<Utc>) -> bool {
+        let moves_on = matches!(reason, WaitFor::Gate(_) | WaitFor::BetweenWaves(_));
+        !moves_on && self.waits(until) && until <= self.now() + SHORT_WAIT
     }
 
     /// Reads back what was written. Replicas that are being replaced take minutes: who calls meanwhile is given the lease once,

@@ -62,7 +62,7 @@ sentences! {
     unblock_lease(holder, until) = "a lease of {holder} until {until}, longer than any run takes one";
     unblock_to_be_cleared(obstacle) = "  recorded: {obstacle}";
     unblock_to_be_resolved(warning) = "  to be resolved, which this command cannot do: {warning}";
-    unblock_passes(warning) = "  Azure was too busy, and the next run checks again: {warning}";
+    unblock_passes(warning) = "  this passes by itself, and the next run checks again: {warning}";
     unblock_evidence(name) = "the document of evidence {name} is not the one that is to be written, as where an older journal was put \
         back: a new chain is begun, and what this journal knows nothing of is told by `signalr-rekey report --verify`";
     unblock_still_ill(app, url, why) = "warning: {app} is not well now either: {url}: {why}. If this is cleared, the rotation \

@@ -450,10 +450,10 @@ impl Run<'_> {
             }
             decision => {
                 self.name_writers(lease).await?;
-                if self.prove(lease, check, &decision).await? {
-                    return Ok(None);
+                match self.prove(lease, check, &decision).await? {
+                    Some(again) => self.rest_or_yield(lease, check, again).await,
+                    None => Ok(Some(self.next(&assessment, decision))),
                 }
-                Ok(Some(self.next(&assessment, decision)))
             }
         }
     }
@@ -464,8 +464,7 @@ impl Run<'_> {
         !moves_on && self.waits(until) && until <= self.now() + SHORT_WAIT
     }
 
-    /// Reads back what was written. Replicas that are being replaced take minutes: who calls meanwhile is given the lease once,
-    /// for he may have more to do than to be heard.
+    /// Reads back what was written. Replicas that are being replaced take minutes, and who calls meanwhile has his turn.
     async fn read_back_or_yield(
         &mut self,
         lease: &mut Lease,
@@ -473,11 +472,31 @@ impl Run<'_> {
     ) -> Result<Option<Next>, RunError> {
         self.read_back(lease, check).await?;
         let answered = self.log.called();
-        if !check.is_echoed() || !self.hear(lease).await || self.log.called() == answered {
-            return Ok(None);
+        if check.is_echoed() {
+            self.hear(lease).await;
+        }
+        Ok(self.yields(answered, check))
+    }
+
+    /// Waits for what may take minutes and hurts nobody, with the lease, until somebody calls.
+    async fn rest_or_yield(
+        &mut self,
+        lease: &mut Lease,
+        check: &mut Check,
+        until: DateTime<Utc>,
+    ) -> Result<Option<Next>, RunError> {
+        let answered = self.log.called();
+        self.rest_and_hear(lease, check, until, None).await?;
+        Ok(self.yields(answered, check))
+    }
+
+    /// Who has called since is given the lease once, for he may have more to do than to be heard.
+    fn yields(&mut self, answered: Option<u64>, check: &mut Check) -> Option<Next> {
+        if self.log.called() == answered {
+            return None;
         }
         self.going = check.take_going();
-        Ok(Some(Next::Again { at: Some(self.now() + TURN), begin: Begin::default() }))
+        Some(Next::Again { at: Some(self.now() + TURN), begin: Begin::default() })
     }
 
     /// What follows from a decision with which nothing is done now.

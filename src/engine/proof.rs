@@ -37,19 +37,18 @@ impl Run<'_> {
         }
     }
 
-    /// What is left when nothing is to be done now. Whether to assess anew, for time went by.
+    /// What is left when nothing is to be done now; when to go on with it, if it takes its time.
     pub(super) async fn prove(
         &mut self,
         lease: &mut Lease,
-        check: &mut Check,
+        check: &Check,
         decision: &Decision,
-    ) -> Result<bool, RunError> {
-        if let Some(again) = self.try_old_keys(lease, check).await? {
-            self.rest_and_hear(lease, check, again, None).await?;
-            return Ok(true);
+    ) -> Result<Option<DateTime<Utc>>, RunError> {
+        let again = self.try_old_keys(lease, check).await?;
+        if again.is_none() {
+            self.keep_evidence(lease, decision).await?;
         }
-        self.keep_evidence(lease, decision).await?;
-        Ok(false)
+        Ok(again)
     }
 
     /// Tries each key that was replaced, and is not known to be dead, once; when to do so again, if at all.

@@ -106,7 +106,9 @@ impl Run<'_> {
         }
         let journal = lease.journal();
         let event = match (gated, journal.wave(), unwell) {
-            (Gated::Wave(_), Some(wave), None) => plan::passes(wave, &check.snapshot(self.service, journal)),
+            (Gated::Wave(_), Some(wave), None) => {
+                plan::passes(wave, &check.snapshot(self.service, journal), policy)
+            }
             (Gated::Wave(number), Some(wave), Some(detail)) => {
                 Event::GateFailed { number, detail, then: plan::after_gate(wave, journal, policy) }
             }

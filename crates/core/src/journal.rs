@@ -430,10 +430,12 @@ impl Journal {
                 self.change(*key_type, |key| key.awaited = awaited.then_some(at));
             }
             Event::WaveIntended { number, key_type, apps } => {
-                let mut wave = self
-                    .wave
-                    .take()
-                    .filter(|wave| wave.gate == Gate::Open && wave.number == *number && wave.to == *key_type);
+                // What is compromised waits for no gate: how those are who are waited for stays to be told.
+                let goes_on = |wave: &Wave| wave.number == *number && wave.to == *key_type;
+                if self.wave.as_ref().is_some_and(|wave| wave.gate == Gate::Open && !goes_on(wave)) {
+                    self.end_wave();
+                }
+                let mut wave = self.wave.take().filter(|wave| wave.gate == Gate::Open);
                 let wave = wave.get_or_insert_with(|| Wave {
                     number: *number,
                     to: *key_type,

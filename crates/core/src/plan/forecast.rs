@@ -205,7 +205,9 @@ impl World<'_> {
             Step::Gate(gated) => {
                 self.now += GATE;
                 self.record_all(match gated {
-                    Gated::Wave(_) => self.journal.wave().map(|wave| passes(wave, &self.snapshot)),
+                    Gated::Wave(_) => {
+                        self.journal.wave().map(|wave| passes(wave, &self.snapshot, self.policy))
+                    }
                     Gated::Repaired => {
                         self.journal.repair().map(|repair| repair_passes(repair, &self.snapshot))
                     }

@@ -327,13 +327,20 @@ fn was_given(journal: &Journal, to: KeyType, app: &ConsumerId) -> bool {
     false
 }
 
-/// A run has put on record that it would give the key to apps, and not all of them have it since.
+/// A run has put on record that it would give the key to apps, and not all of them have it since. Tries right after one another,
+/// of which none gave it to anybody, count from the first: each of them may be a run's that is still at it.
 fn given_out_in_vain(journal: &Journal, to: KeyType, now: DateTime<Utc>) -> Option<Standing> {
-    let last = journal.history().rev().find(|entry| {
-        let replaced = matches!(entry.event, Event::Regenerated { .. } | Event::KeyChanged { .. });
-        replaced || matches!(entry.event, Event::RepointIntended { .. })
-    })?;
-    let meant = matches!(last.event, Event::RepointIntended { key_type } if key_type == to);
-    let over = last.at + AT_WORK <= now;
-    (meant && over).then_some(Standing::NotGivenOut { key_type: to, at: last.at })
+    let (mut first, mut last) = (None, None);
+    for entry in journal.history().rev() {
+        match entry.event {
+            Event::RepointIntended { key_type } if key_type == to => {
+                (first, last) = (Some(entry.at), last.or(Some(entry.at)));
+            }
+            Event::Repointed { .. } if last.is_some() => break,
+            Event::RepointIntended { .. } | Event::Regenerated { .. } | Event::KeyChanged { .. } => break,
+            _ => {}
+        }
+    }
+    let at = last.filter(|_| first.is_some_and(|first| first + AT_WORK <= now))?;
+    Some(Standing::NotGivenOut { key_type: to, at })
 }

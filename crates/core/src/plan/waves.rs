@@ -288,11 +288,18 @@ pub fn asked_of(wave: &Wave, snapshot: &Snapshot) -> BTreeSet<ConsumerId> {
     wave.apps.iter().filter(|app| !waits(app)).cloned().collect()
 }
 
-/// That those of a wave who were asked are well; who still has the key that it had is asked once he is moved.
-pub fn passes(wave: &Wave, snapshot: &Snapshot) -> Event {
+/// That those of a wave who were asked are well. Who still has the key that it had is asked once he is moved, and with him those
+/// who can only be moved back together with him.
+pub fn passes(wave: &Wave, snapshot: &Snapshot, policy: &Policy) -> Event {
     let had = Holding::Valid(wave.to.other());
-    let is_left = |app: &&ConsumerId| holdings(app, snapshot).any(|holds| *holds == had);
-    Event::GatePassed { number: wave.number, left: wave.apps.iter().filter(is_left).cloned().collect() }
+    let is_left = |app: &ConsumerId| holdings(app, snapshot).any(|holds| *holds == had);
+    let of_wave = |group: BTreeSet<ConsumerId>| -> Vec<ConsumerId> {
+        group.into_iter().filter(|app| wave.apps.contains(app)).collect()
+    };
+    let groups = WaveOrder::of(snapshot, policy).groups.into_iter().map(|(_, group)| of_wave(group));
+    let mut left: Vec<ConsumerId> = groups.filter(|group| group.iter().any(is_left)).flatten().collect();
+    left.sort();
+    Event::GatePassed { number: wave.number, left }
 }
 
 /// Who of those who were to be repaired has been, and is asked how he is.

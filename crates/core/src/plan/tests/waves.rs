@@ -116,14 +116,14 @@ fn who_was_moved_is_asked_how_it_is_though_others_of_its_wave_could_not_be() {
     };
     assert_eq!((to, consumers.len(), &consumers[0].app, part), (KeyType::Primary, 1, &app(0), Part::Back(2)));
 
-    let passed = passes(story.journal.wave().unwrap(), &seen(7362, &[S, P, P]));
+    let passed = passes(story.journal.wave().unwrap(), &seen(7362, &[S, P, P]), &story.policy);
     assert_eq!(passed, Event::GatePassed { number: 2, left: vec![app(1)] });
     story.event(at(7362), passed);
     assert_eq!(moves(&mut story, 7363, &[S, P, P]), (vec![app(1)], wave(2)));
     let open = story.journal.wave().unwrap();
     assert_eq!((open.apps.clone(), open.moved), (BTreeSet::from([app(1)]), at(7363)));
     assert_eq!(story.look(&seen(7423, &[S, S, P])), Decision::Do(Step::Gate(Gated::Wave(2))));
-    let passed = passes(story.journal.wave().unwrap(), &seen(7424, &[S, S, P]));
+    let passed = passes(story.journal.wave().unwrap(), &seen(7424, &[S, S, P]), &story.policy);
     assert_eq!(passed, Event::GatePassed { number: 2, left: vec![] });
     story.event(at(7424), passed);
     // The pause before the next wave counts from the end of the whole.
@@ -137,7 +137,7 @@ fn who_is_left_of_a_wave_and_comes_by_himself_is_asked_too() {
     let mut story = about_to_move();
     (story.policy.restarts_at_once, story.policy.waves) = (3, BTreeMap::new());
     moves(&mut story, 7301, &[P, P, P]);
-    story.event(at(7370), passes(story.journal.wave().unwrap(), &seen(7370, &[S, P, S])));
+    story.event(at(7370), passes(story.journal.wave().unwrap(), &seen(7370, &[S, P, S]), &story.policy));
     let waits = Decision::Waiting { reason: WaitFor::Gate(Gated::Wave(2)), until: at(7370 + 60) };
     assert_eq!(story.look(&seen(7400, &[S, S, S])), waits);
     assert_eq!(story.look(&seen(7430, &[S, S, S])), Decision::Do(Step::Gate(Gated::Wave(2))));
@@ -533,4 +533,31 @@ fn who_was_repaired_keeps_his_time_while_another_is_tried_again() {
     begin(&mut story, 9001, &half);
     story.event(at(9001), Event::Repointed { key_type: to, apps: vec![app(1)], repaired: true });
     assert_eq!(story.journal.repair().unwrap().moved, at(9001));
+}
+
+/// Two read what a third holds, and one of them cannot be restarted: with him the others are asked again, for none of them can be
+/// moved back alone.
+#[test]
+fn those_who_can_only_be_moved_together_are_left_together() {
+    let mut story = about_to_move();
+    story.policy.waves = BTreeMap::new();
+    story.policy.restarts_at_once = 9;
+    moves(&mut story, 7301, &[P, P, P]);
+    let mut seen = seen(7370, &[S, P, S]);
+    seen.reads = vec![(app(0), app(2)), (app(1), app(2))].into_iter().collect();
+    let passed = passes(story.journal.wave().unwrap(), &seen, &story.policy);
+    assert_eq!(passed, Event::GatePassed { number: 2, left: vec![app(0), app(1), app(2)] });
+}
+
+/// What is compromised waits for no gate, and who is waited for is not forgotten for it.
+#[test]
+fn who_is_waited_for_when_the_next_are_moved_stays_to_be_told() {
+    let mut story = about_to_move();
+    moves(&mut story, 7301, &[P, P, P]);
+    story.event(at(7310), Event::RotationRequested { compromised: true, noticed: true });
+    let (moved, part) = moves(&mut story, 7311, &[S, P, P]);
+    assert_eq!((moved, part), (vec![app(1), app(2)], Part::Wave { number: 2, waits: false }));
+    let repair = story.journal.repair().expect("it is asked");
+    assert_eq!((repair.apps.clone(), repair.moved, &repair.failed), ([app(0)].into(), at(7301), &None));
+    assert_eq!(story.look(&seen(7361, &[S, S, S])), Decision::Do(Step::Gate(Gated::Repaired)));
 }

@@ -463,7 +463,7 @@ impl World {
         let ill = (0..self.apps.len()).any(|n| self.apps[n].ill && asked.contains(&app(n)));
         let over = wave.moved + delta(self.policy.gate_after + self.policy.settle_within) <= self.now;
         if !ill && unseen.is_empty() {
-            self.record(passes(&wave, &seen));
+            self.record(passes(&wave, &seen, &self.policy));
         } else if over {
             let then = after_gate(&wave, &self.journal, &self.policy);
             self.record(Event::GateFailed { number, detail: "503".into(), then });

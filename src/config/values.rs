@@ -424,7 +424,9 @@ fn is_number(text: &str) -> bool {
 pub(super) fn spoken(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
-    let exact = units.iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    // Who is told of thousands of minutes counts them first.
+    let is_exact = |unit: u64| seconds >= unit && seconds.is_multiple_of(unit) && seconds / unit < 1000;
+    let exact = units.iter().find(|(unit, _)| is_exact(*unit));
     match exact {
         Some((unit, name)) if duration.subsec_nanos() == 0 => format!("{}{name}", seconds / unit),
         _ if seconds >= 86_400 => {

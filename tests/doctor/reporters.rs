@@ -67,7 +67,7 @@ async fn the_last_report_of_each_is_told_with_its_age_and_who_never_reported_is_
     let machine = of(&report, "reporter iis-01");
     assert_eq!(machine.severity, Severity::Ok);
     assert!(machine.what.contains("the Primary key of sr-demo; its last report is of "), "{machine:?}");
-    assert!(machine.what.ends_with(", 3h ago"), "{machine:?}");
+    assert!(machine.what.ends_with(", 3 h ago"), "{machine:?}");
     let gateway = of(&report, "manual consumer gateway");
     assert!(gateway.what.contains("ada acknowledged it at "), "{gateway:?}");
 

@@ -653,7 +653,7 @@ fn full_checks_come_once_a_day_at_least() {
     the configuration has a fault:
       rekey.toml:1:20: full_check_every: 25h is too long: an app that somebody gives an old connection string stays cut off until it is read; write at most 1d, such as 1h
     the configuration has a fault:
-      rekey.toml:1:20: full_check_every: 8766h is too long: an app that somebody gives an old connection string stays cut off until it is read; write at most 1d, such as 1h
+      rekey.toml:1:20: full_check_every: 365d 6h is too long: an app that somebody gives an old connection string stays cut off until it is read; write at most 1d, such as 1h
     the configuration has a fault:
       rekey.toml:1:20: full_check_every: more than ten years is too long; write 1h
     the configuration has a fault:

@@ -37,6 +37,7 @@ use crate::config::{BlobAccess, Config, Environment, ServiceConfig, StateConfig}
 use crate::engine::Engine;
 use crate::report::cause;
 use crate::report::text::file_name;
+use crate::store::StoreError;
 use collect::{AppFacts, Facts, InstanceFacts};
 use rekey_core::model::{AppId, ConsumerId};
 
@@ -168,7 +169,7 @@ fn judge(
     for instance in &facts.instances {
         findings.extend(service::check(instance, &facts.holders(instance)));
         findings.extend(permission::of_instance(instance, caller));
-        findings.extend(journal(config, instance));
+        findings.extend(journal(config, instance, &facts.evidence));
         for app in &instance.config.apps {
             findings.extend(configured_apps::check(instance, app, facts));
         }
@@ -223,11 +224,15 @@ fn storage(config: &Config, as_deployed: bool) -> Option<Finding> {
     })
 }
 
-/// Whether the journal of a service can be read.
-fn journal(config: &Config, instance: &InstanceFacts<'_>) -> Option<Finding> {
+/// Whether the journal of a service can be read, and what proves its changes.
+fn journal(
+    config: &Config,
+    instance: &InstanceFacts<'_>,
+    evidence: &Result<(), StoreError>,
+) -> Option<Finding> {
     let StateConfig::Blob(blob) = &config.state else { return None };
     let id = &instance.config.id;
-    let (error, why) = match (&instance.journal, &instance.evidence) {
+    let (error, why) = match (&instance.journal, evidence) {
         (Err(error), _) => (error, "a service is not touched while its journal cannot be read and written"),
         (Ok(_), Err(error)) => (
             error,

@@ -18,7 +18,7 @@ use crate::report::text::command::{
 };
 use crate::report::text::snapshot::cut_off_by_keys;
 use crate::report::text::{file_name, readable, rounded};
-use crate::report::{cause, once};
+use crate::report::{RunEvent, cause, once};
 use crate::store::{self, Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
 use rekey_core::model::holds_a_secret;
@@ -243,17 +243,18 @@ pub(super) async fn in_turn(
 ) -> Result<Lease, StoreError> {
     let holder = format!("{command}/{}", uuid::Uuid::new_v4());
     let patience = rekey.clock.now() + TURN;
-    let mut called = false;
+    let mut is_told = false;
     loop {
         let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
         match Lease::acquire(store, clock, &service.id, &holder).await {
             Err(StoreError::Held { holder, .. }) if rekey.clock.now() < patience => {
-                if !called {
-                    let waits = waits_in_turn(service.id.name(), holder, readable(patience));
-                    terminal::mention(&waits);
-                    called = true;
-                    // Who cannot be called is waited for all the same.
-                    let _ = store::call(&*rekey.store, &service.id).await;
+                if !is_told {
+                    is_told = true;
+                    terminal::mention(&waits_in_turn(service.id.name(), holder, readable(patience)));
+                    if let Err(error) = store::call(&*rekey.store, &service.id).await {
+                        let why = cause::told(&error);
+                        terminal::mention(&format!("{}: {}", service.id.name(), RunEvent::NotCalled { why }));
+                    }
                 }
                 rekey.clock.sleep(AGAIN).await;
             }

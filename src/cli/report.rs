@@ -48,13 +48,9 @@ pub(super) struct ReportArgs {
     html: bool,
 }
 
-/// The version of the answer for machines: it changes when a field goes, or means something else.
-const SCHEMA_VERSION: u32 = 1;
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
-    schema_version: u32,
     /// As of when.
     at: DateTime<Utc>,
     /// What was over from then on; nothing where all was checked.
@@ -119,9 +115,9 @@ async fn answer(args: &ReportArgs, environment: &Environment) -> Result<Exit, Ex
     for service in &services {
         instances.push(look(&rekey, service, &names, since).await);
     }
-    let is_of_these = |name: &&String| services.iter().any(|service| evidence::is_of(name, &service.id));
-    let of_others = names.len() - names.iter().filter(is_of_these).count();
-    let report = Report { schema_version: SCHEMA_VERSION, at, since, instances, of_others };
+    // Each document is of one service.
+    let of_others = names.len() - instances.iter().map(|one| one.documents).sum::<usize>();
+    let report = Report { at, since, instances, of_others };
     Ok(report.tell(args))
 }
 
@@ -215,7 +211,8 @@ impl Report {
         if args.json {
             terminal::json(self);
         } else if args.csv {
-            self.rows().iter().for_each(|row| terminal::say(&csv(row)));
+            terminal::say(&csv(&COLUMNS));
+            self.rows().for_each(|row| terminal::say(&csv(&row)));
         } else if args.html {
             terminal::say(&self.page().into_string());
         } else {
@@ -246,20 +243,17 @@ impl Report {
         }
     }
 
-    /// One line for each change, below what its columns are.
-    fn rows(&self) -> Vec<Vec<String>> {
-        let heads = ["instance", "ended", "what", "asked", "keys", "oldKeys", "moved", "document", "sha256"];
-        let mut rows = vec![heads.map(ToOwned::to_owned).to_vec()];
-        for one in &self.instances {
-            let of_it = one.changes.iter().flatten();
-            rows.extend(of_it.map(|change| [vec![one.instance.clone()], change.row().to_vec()].concat()));
-        }
-        rows
+    /// One line for each change.
+    fn rows(&self) -> impl Iterator<Item = [String; 9]> {
+        self.instances.iter().flat_map(|one| {
+            one.changes.iter().flatten().map(|change| {
+                let [ended, what, asked, keys, old_keys, moved, document, sha256] = change.row();
+                [one.instance.clone(), ended, what, asked, keys, old_keys, moved, document, sha256]
+            })
+        })
     }
 
     fn page(&self) -> Markup {
-        let mut rows = self.rows();
-        let heads = rows.remove(0);
         let since = self.since.map(readable).unwrap_or_default();
         html! {
             (DOCTYPE)
@@ -286,8 +280,8 @@ impl Report {
                         p { (words::evidence_of_others(self.of_others)) }
                     }
                     table {
-                        thead { tr { @for head in &heads { th scope="col" { (head) } } } }
-                        tbody { @for row in &rows { tr { @for cell in row { td { (cell) } } } } }
+                        thead { tr { @for head in COLUMNS { th scope="col" { (head) } } } }
+                        tbody { @for row in self.rows() { tr { @for cell in row { td { (cell) } } } } }
                     }
                 }
             }
@@ -340,9 +334,14 @@ impl Change {
     }
 }
 
+/// What the columns of the table are.
+const COLUMNS: [&str; 9] =
+    ["instance", "ended", "what", "asked", "keys", "oldKeys", "moved", "document", "sha256"];
+
 /// A line of a table (RFC 4180). What a spreadsheet would take for a formula begins with a quote.
-fn csv(row: &[String]) -> String {
-    let cell = |text: &String| {
+fn csv<T: AsRef<str>>(row: &[T]) -> String {
+    let cell = |text: &T| {
+        let text = text.as_ref();
         let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
         format!("\"{guard}{}\"", text.replace('"', "\"\""))
     };

@@ -38,6 +38,8 @@ pub(super) struct Resolving {
 #[derive(Debug)]
 pub(super) struct Facts<'c> {
     pub(super) instances: Vec<InstanceFacts<'c>>,
+    /// Whether the container of evidence lets us in, which all services share.
+    pub(super) evidence: Result<(), StoreError>,
     /// The configured apps, and all others in their subscriptions that may be seen.
     pub(super) apps: BTreeMap<AppId, AppFacts>,
     /// The lists that could not be read, of sites in a subscription or group or of a site's slots, by the id of either.
@@ -63,8 +65,6 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
-    /// Whether the container of evidence lets us in.
-    pub(super) evidence: Result<(), StoreError>,
     /// What a check shows, where other consumers than apps of App Service are concerned.
     pub(super) as_checked: Option<Result<Snapshot, String>>,
     /// Container apps and static web apps in the resource groups of what is configured that are not, and hold a key of it, or may.
@@ -103,6 +103,8 @@ impl<'c> Facts<'c> {
         let asked =
             config.instances.iter().map(|instance| InstanceFacts::collect(rekey, arm, instance).boxed());
         let mut instances = at_once(asked).await;
+        // Of no name that a document has: whether there is one does not matter.
+        let evidence = evidence(&*rekey.store, "doctor").await.map(drop);
         let configured: BTreeSet<&AppId> =
             config.instances.iter().flat_map(|instance| &instance.apps).map(|app| &app.id).collect();
         let groups = groups(config);
@@ -146,6 +148,7 @@ impl<'c> Facts<'c> {
         let unlinked = no_links.chain(others.unlinked).collect();
         Self {
             instances,
+            evidence,
             apps,
             unlisted,
             unlisted_others: others.unlisted,
@@ -247,8 +250,6 @@ impl<'c> InstanceFacts<'c> {
         let permissions = arm.permissions(&id.to_string()).await;
         let replicas = kind.replicas(arm, id).await;
         let journal = peek_at_both(&*rekey.store, id).await;
-        // Of no name that a document has: whether there is one does not matter.
-        let evidence = evidence(&*rekey.store, "doctor").await.map(|_| ());
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
@@ -259,7 +260,6 @@ impl<'c> InstanceFacts<'c> {
             permissions,
             replicas,
             journal,
-            evidence,
             as_checked: None,
             strangers: vec![],
             granted: vec![],

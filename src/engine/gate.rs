@@ -19,10 +19,10 @@ use crate::config::ServiceConfig;
 use crate::report::RunEvent;
 use crate::report::text::azure as words;
 use crate::store::Lease;
-use rekey_core::journal::{Event, Gate, Journal};
+use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{self, BlockedBy, Decision, Gated, Part, Snapshot, Step, WaitFor};
-use rekey_core::policy::Verify;
+use rekey_core::policy::{Policy, Verify};
 use rekey_core::time::delta;
 
 /// How often in a row an app must answer with success: an old process may answer once more before it ends, and a new one once
@@ -86,15 +86,14 @@ impl Run<'_> {
         } else if check.refresh(self.reader(), self.service, READ_AGAIN).await? {
             return Ok(Then::Assess);
         }
-        let journal = lease.journal();
+        let (journal, policy) = (lease.journal(), &self.service.policy);
         let moved = match gated {
             Gated::Wave(_) => journal.wave().map(|wave| wave.moved),
             Gated::Repaired => journal.repair().map(|repair| repair.moved),
         };
         let Some(moved) = moved else { return Ok(Then::Assess) };
-        let policy = &self.service.policy;
-        let until = moved + delta(policy.gate_after) + delta(policy.settle_within);
-        let unwell = self.how_they_are(gated, check, journal).await;
+        let (until, seen) = (back_by(moved, policy), check.snapshot(self.service, journal));
+        let unwell = self.how_they_are(gated, check, &seen, journal).await;
         if let Some(why) = unwell.clone().filter(|_| self.now() < until) {
             self.emit_once(RunEvent::NotWellYet { why, until });
             let next = (self.now() + AGAIN).min(until);
@@ -104,20 +103,14 @@ impl Run<'_> {
             let until = if self.waits(next) { next } else { until };
             return Ok(Then::Leave(Decision::Waiting { reason: WaitFor::Gate(gated), until }));
         }
-        let journal = lease.journal();
-        let event = match (gated, journal.wave(), unwell) {
-            (Gated::Wave(_), Some(wave), None) => {
-                plan::passes(wave, &check.snapshot(self.service, journal), policy)
-            }
-            (Gated::Wave(number), Some(wave), Some(detail)) => {
+        let event = match (gated, journal.wave(), journal.repair(), unwell) {
+            (Gated::Wave(_), Some(wave), _, None) => plan::passes(wave, &seen, policy),
+            (Gated::Wave(number), Some(wave), _, Some(detail)) => {
                 Event::GateFailed { number, detail, then: plan::after_gate(wave, journal, policy) }
             }
-            (Gated::Wave(_), None, _) => return Ok(Then::Assess),
-            (Gated::Repaired, _, Some(detail)) => Event::RepairFailed { detail },
-            (Gated::Repaired, _, None) => match journal.repair() {
-                Some(repair) => plan::repair_passes(repair, &check.snapshot(self.service, journal)),
-                None => return Ok(Then::Assess),
-            },
+            (Gated::Repaired, _, Some(repair), None) => plan::repair_passes(repair, &seen),
+            (Gated::Repaired, _, _, Some(detail)) => Event::RepairFailed { detail },
+            _ => return Ok(Then::Assess),
         };
         self.record(lease, event)?;
         lease.commit().await?;
@@ -125,11 +118,16 @@ impl Run<'_> {
     }
 
     /// What is not well of those who were moved or repaired; nothing, if all of it is.
-    async fn how_they_are(&self, gated: Gated, check: &Check, journal: &Journal) -> Option<String> {
+    async fn how_they_are(
+        &self,
+        gated: Gated,
+        check: &Check,
+        seen: &Snapshot,
+        journal: &Journal,
+    ) -> Option<String> {
         match (gated, journal.wave(), journal.repair()) {
             (Gated::Wave(_), Some(wave), _) => {
-                let seen = check.snapshot(self.service, journal);
-                let (asked, mut elsewhere) = (plan::asked_of(wave, &seen), plan::not_seen_with(wave, &seen));
+                let (asked, mut elsewhere) = (plan::asked_of(wave, seen), plan::not_seen_with(wave, seen));
                 elsewhere.extend(check.echoed().filter(|consumer| wave.apps.contains(consumer)));
                 if elsewhere.is_empty() {
                     return self.how_it_is(&asked, Some((check, wave.to))).await;
@@ -141,8 +139,7 @@ impl Run<'_> {
             }
             // Which of the keys each was given says who reads it; that it is a valid one has been seen by now.
             (Gated::Repaired, _, Some(repair)) => {
-                let seen = check.snapshot(self.service, journal);
-                self.how_it_is(&plan::repaired_of(repair, &seen), None).await
+                self.how_it_is(&plan::repaired_of(repair, seen), None).await
             }
             _ => None,
         }
@@ -193,6 +190,11 @@ impl Run<'_> {
     }
 }
 
+/// By when who was moved or repaired then is to be well.
+fn back_by(moved: DateTime<Utc>, policy: &Policy) -> DateTime<Utc> {
+    moved + delta(policy.gate_after) + delta(policy.settle_within)
+}
+
 impl Engine {
     /// What is not well now of those who were moved or repaired and are waited for, once they had time to restart.
     pub(super) async fn not_well_yet(
@@ -202,15 +204,14 @@ impl Engine {
         seen: &Snapshot,
         now: DateTime<Utc>,
     ) -> Vec<RunEvent> {
-        let wave = journal.wave().filter(|wave| wave.gate == Gate::Open);
-        let repair = journal.repair().filter(|repair| repair.failed.is_none());
-        let of_wave = wave.map(|wave| (plan::asked_of(wave, seen), wave.moved));
-        let of_repair = repair.map(|repair| (plan::repaired_of(repair, seen), repair.moved));
-        let gate = delta(service.policy.gate_after);
-        let asked = of_wave.into_iter().chain(of_repair).filter(|(_, moved)| *moved + gate <= now);
+        let policy = &service.policy;
+        let of_wave = journal.open_wave().map(|wave| (plan::asked_of(wave, seen), wave.moved));
+        let of_repair = journal.open_repair().map(|repair| (plan::repaired_of(repair, seen), repair.moved));
+        let had_time = |moved: DateTime<Utc>| moved + delta(policy.gate_after) <= now;
+        let asked = of_wave.into_iter().chain(of_repair).filter(|(_, moved)| had_time(*moved));
         let unwell = asked.map(|(apps, moved)| async move {
             let why = self.unwell(service, &apps).await?;
-            Some(RunEvent::NotWellYet { why, until: moved + gate + delta(service.policy.settle_within) })
+            Some(RunEvent::NotWellYet { why, until: back_by(moved, policy) })
         });
         join_all(unwell).await.into_iter().flatten().collect()
     }

@@ -284,12 +284,9 @@ fn unwritable(error: &serde_json::Error) -> StoreError {
     StoreError::Unavailable(cause::told(error))
 }
 
-/// A readable name that no two services share: two of different types may have the same name, and ids compare without regard
-/// to case, so it is in lower case.
+/// The name of the journal of a service.
 pub(super) fn name_of(service: &ServiceId) -> String {
-    let folder = service.service_type().name();
-    let name = format!("{}/{}/{folder}/{}.json", service.subscription(), service.group(), service.name());
-    name.to_lowercase()
+    format!("{}.json", service.path())
 }
 
 /// The name in format 1, which knew of SignalR alone.

@@ -166,6 +166,7 @@ async fn what_was_done_is_reported_in_each_form() {
     assert!(rows[2].contains(r#","by schedule, approved by <img src=x> ""ada""","#), "{told}");
 
     let (code, told, _) = proved.report(&["--json"]);
+    assert_eq!(told.matches("schemaVersion").count(), 1, "a member twice has no one value: {told}");
     let report: Value = serde_json::from_str(&told).unwrap();
     let of_service = &report["instances"][0];
     assert_eq!((code, &report["schemaVersion"], &of_service["documents"]), (Some(0), &json!(1), &json!(2)));

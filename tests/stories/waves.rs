@@ -68,6 +68,22 @@ fn blocked(reports: &[RunReport]) -> &BlockedBy {
     }
 }
 
+/// A world of which the slot is not well any more once it was written.
+async fn with_an_ill_slot() -> Story {
+    let mut story = in_waves().await;
+    let sim = Arc::clone(&story.sim);
+    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
+    ask(&mut story, "chat-web/staging", url);
+    story
+}
+
+async fn until_slots_are_written(story: &Story) {
+    while writes(story, SLOTS).is_empty() {
+        story.tick().await;
+        story.clock.advance(MINUTE);
+    }
+}
+
 #[tokio::test]
 async fn slots_come_first_and_the_rest_after_their_gate_and_the_pause() {
     let mut story = in_waves().await;
@@ -138,14 +154,8 @@ async fn an_app_that_is_not_well_before_holds_its_wave_back_and_is_not_rolled_ba
 /// It holds a key that works all the time, and a later run does what is on record.
 #[tokio::test]
 async fn a_rollback_that_comes_to_nothing_is_done_by_a_later_run() {
-    let mut story = in_waves().await;
-    let sim = Arc::clone(&story.sim);
-    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
-    ask(&mut story, "chat-web/staging", url);
-    while writes(&story, SLOTS).is_empty() {
-        story.tick().await;
-        story.clock.advance(MINUTE);
-    }
+    let story = with_an_ill_slot().await;
+    until_slots_are_written(&story).await;
     let fault = embedded_azure::Fault::new(SLOTS, embedded_azure::FaultKind::Forbidden);
     story.sim.fault(fault.times(u64::MAX));
     let reports = story.watch(HOUR).await;
@@ -168,10 +178,7 @@ async fn half_moved(is_well: bool) -> (Story, Vec<RunReport>) {
     let sim = Arc::clone(&story.sim);
     let written = move || sim.requests().iter().any(|one| one.operation == SITES && one.status == Some(200));
     ask(&mut story, "chat-func", health(move || is_well || !written()).await);
-    while writes(&story, SLOTS).is_empty() {
-        story.tick().await;
-        story.clock.advance(MINUTE);
-    }
+    until_slots_are_written(&story).await;
     bar(&story, "chat-web");
     let reports = story.watch(2 * HOUR).await;
     (story, reports)
@@ -280,10 +287,7 @@ fn is_soon_repaired(story: &Story) {
 /// It takes the key away from all who were not moved yet, and with it the way back from a wave that is not well.
 #[tokio::test]
 async fn a_forced_regeneration_of_the_old_key_in_the_middle_of_a_wave_leaves_no_way_back() {
-    let mut story = in_waves().await;
-    let sim = Arc::clone(&story.sim);
-    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
-    ask(&mut story, "chat-web/staging", url);
+    let story = with_an_ill_slot().await;
     force_in_the_middle(&story, PRIMARY);
     story.watch(4 * HOUR).await;
     assert_eq!((all_hold(&story), writes(&story, SLOTS).len()), (SECONDARY, 1));
@@ -309,15 +313,9 @@ async fn a_forced_regeneration_of_the_new_key_in_the_middle_of_a_wave_is_repaire
 /// What was to be moved back stays, for the key that it had is gone meanwhile.
 #[tokio::test]
 async fn a_rollback_that_is_still_to_be_done_ends_where_its_key_is_regenerated() {
-    let mut story = in_waves().await;
-    let sim = Arc::clone(&story.sim);
-    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
-    ask(&mut story, "chat-web/staging", url);
+    let story = with_an_ill_slot().await;
     let forbidden = embedded_azure::Fault::new(SLOTS, embedded_azure::FaultKind::Forbidden).times(u64::MAX);
-    while writes(&story, SLOTS).is_empty() {
-        story.tick().await;
-        story.clock.advance(MINUTE);
-    }
+    until_slots_are_written(&story).await;
     story.sim.fault(forbidden);
     let reports = story.watch(HOUR).await;
     assert!(matches!(reports[0].ending, Ending::Failed(_)), "{reports:#?}");
@@ -438,14 +436,8 @@ async fn after_compromised_keys_a_gate_that_fails_is_told_and_rolls_nobody_back(
 /// nobody is moved back to such a key.
 #[tokio::test]
 async fn a_report_of_compromised_keys_comes_in_while_a_gate_waits() {
-    let mut story = in_waves().await;
-    let sim = Arc::clone(&story.sim);
-    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
-    ask(&mut story, "chat-web/staging", url);
-    while writes(&story, SLOTS).is_empty() {
-        story.tick().await;
-        story.clock.advance(MINUTE);
-    }
+    let story = with_an_ill_slot().await;
+    until_slots_are_written(&story).await;
     let report = async {
         loop {
             let (store, clock) = (story.store.clone(), story.clock.clone());
@@ -475,14 +467,8 @@ async fn a_report_of_compromised_keys_comes_in_while_a_gate_waits() {
 /// While the run waits, who looks sees what it waits for.
 #[tokio::test]
 async fn an_app_that_is_not_well_yet_is_trouble_for_who_looks() {
-    let mut story = in_waves().await;
-    let sim = Arc::clone(&story.sim);
-    let url = health(move || sim.requests().iter().all(|request| request.operation != SLOTS)).await;
-    ask(&mut story, "chat-web/staging", url);
-    while writes(&story, SLOTS).is_empty() {
-        story.tick().await;
-        story.clock.advance(MINUTE);
-    }
+    let story = with_an_ill_slot().await;
+    until_slots_are_written(&story).await;
     story.clock.advance(2 * MINUTE);
     let service = &story.config.instances[0];
     let preview = story.rekey().preview(service, story.clock.now() + TimeDelta::minutes(2)).await.unwrap();

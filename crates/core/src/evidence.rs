@@ -1,8 +1,8 @@
 //! The documents that prove what was changed: one for each change, each with the hash of the one before, so that none can be
 //! altered, taken away or put in between without that it shows.
 //!
-//! Start at [`next`] and [`verify`]. Name and content of a document follow from the journal alone, whoever writes it, and however
-//! often. The journal has the name and the hash of the last ([`Head`]).
+//! Start at [`next`] and [`verify`]. Name and content of a document follow from the journal alone, so that it is the same each
+//! time that it is written. The journal has the name and the hash of the last ([`Head`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,14 +75,8 @@ pub fn next(journal: &Journal, service: &ServiceId) -> Result<Option<Document>, 
     };
     let body = serde_json::to_vec_pretty(&record)?;
     let month = change.ended.format("%Y/%m");
-    let name = format!("{month}/{}/{}-{sequence:06}.json", folder(service), chain.format(CHAIN));
+    let name = format!("{month}/{}/{}-{sequence:06}.json", service.path(), chain.format(CHAIN));
     Ok(Some(Document { name, sha256: sha256(&body), body }))
-}
-
-/// The folder of a service within that of a month.
-fn folder(service: &ServiceId) -> String {
-    let of_type = service.service_type().name();
-    format!("{}/{}/{of_type}/{}", service.subscription(), service.group(), service.name()).to_lowercase()
 }
 
 /// The hash of a document, in hexadecimal.
@@ -94,7 +88,7 @@ pub fn sha256(body: &[u8]) -> String {
 pub fn is_of(name: &str, service: &ServiceId) -> bool {
     let mut parts = name.splitn(3, '/');
     let rest = parts.nth(2).unwrap_or_default();
-    rest.rsplit_once('/').is_some_and(|(of, _)| of == folder(service))
+    rest.rsplit_once('/').is_some_and(|(of, _)| of == service.path())
 }
 
 /// The month of a document, by its name.
@@ -143,10 +137,11 @@ pub enum Flaw {
     Missing {
         name: String,
     },
-    /// One of a number between others is not there, and nothing that is there names it.
+    /// Those of these numbers, one after another, are not there, and nothing that is there names them.
     Gap {
         chain: DateTime<Utc>,
-        sequence: u64,
+        first: u64,
+        last: u64,
     },
     /// One is not what it was when the next was written.
     Changed {
@@ -173,7 +168,7 @@ pub enum Flaw {
 pub type Found = BTreeMap<String, Result<Vec<u8>, String>>;
 
 /// Checks the evidence of a service against its journal: from the last document back to the first. `next` is the one that would be
-/// written now: it may be there already, where whoever wrote it died before he put that down.
+/// written now: it may be there already, where a run crashed before that was on record.
 pub fn verify(evidence: &Evidence, next: Option<&Document>, documents: &Found) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let mut chains: BTreeMap<DateTime<Utc>, BTreeMap<u64, &str>> = BTreeMap::new();
@@ -210,7 +205,7 @@ pub fn verify(evidence: &Evidence, next: Option<&Document>, documents: &Found) -
         }
         let (documents_of, name) = (numbers.len(), (*last).to_owned());
         flaws.push(Flaw::NoHead { chain, documents: documents_of, last: name });
-        // Nothing vouches for what it says of a chain of before, which is told like this one.
+        // Nothing vouches for what it says of an earlier chain, which is reported like this one.
         walk((chain, *sequence), None, &numbers, documents, &mut flaws);
     }
     flaws
@@ -234,7 +229,11 @@ fn walk(
         let found = name.and_then(|name| documents.get_key_value(name));
         let mut previous = None;
         match (name, found) {
-            (None, _) => flaws.push(Flaw::Gap { chain, sequence }),
+            (None, _) => {
+                let below = numbers.range(..sequence).next_back().map_or(0, |(below, _)| *below);
+                flaws.push(Flaw::Gap { chain, first: below + 1, last: sequence });
+                sequence = below + 1;
+            }
             (Some(name), None) => flaws.push(Flaw::Missing { name: name.to_owned() }),
             (Some(_), Some((name, Err(why)))) => {
                 flaws.push(Flaw::Unreadable { name: name.clone(), why: Flawed::NotGiven(why.clone()) });

@@ -230,6 +230,11 @@ impl Journal {
         self.wave.as_ref()
     }
 
+    /// That wave, until it is known how it came back.
+    pub fn open_wave(&self) -> Option<&Wave> {
+        self.wave().filter(|wave| wave.gate == Gate::Open)
+    }
+
     /// The wave that is not moved, for something of it was not well before.
     pub fn held_back(&self) -> Option<&HeldBack> {
         self.held_back.as_ref()
@@ -238,6 +243,11 @@ impl Journal {
     /// Those who were repaired last and are asked how they are, until they are well.
     pub fn repair(&self) -> Option<&Repair> {
         self.repair.as_ref()
+    }
+
+    /// Those, until it is known how they came back.
+    pub fn open_repair(&self) -> Option<&Repair> {
+        self.repair().filter(|repair| repair.failed.is_none())
     }
 
     /// That rotations rest now, by a person's word.
@@ -432,7 +442,7 @@ impl Journal {
             Event::WaveIntended { number, key_type, apps } => {
                 // What is compromised waits for no gate: how those are who are waited for stays to be told.
                 let goes_on = |wave: &Wave| wave.number == *number && wave.to == *key_type;
-                if self.wave.as_ref().is_some_and(|wave| wave.gate == Gate::Open && !goes_on(wave)) {
+                if self.open_wave().is_some_and(|wave| !goes_on(wave)) {
                     self.end_wave();
                 }
                 let mut wave = self.wave.take().filter(|wave| wave.gate == Gate::Open);
@@ -463,15 +473,12 @@ impl Journal {
             Event::RepairIntended { apps } => {
                 // Who cannot be repaired is tried again and again, and the others keep their time. Who was not well then is
                 // asked again with those who are new, and not forgotten.
-                let known = self.repair.take();
-                let news = |repair: &&Repair| apps.iter().any(|app| !repair.apps.contains(app));
-                self.repair = if known.as_ref().is_some_and(|repair| !news(&repair)) {
-                    known
-                } else {
-                    let known = known.map(|repair| repair.apps).unwrap_or_default();
+                let are_known = |repair: &Repair| apps.iter().all(|app| repair.apps.contains(app));
+                if !self.repair.as_ref().is_some_and(are_known) {
+                    let known = self.repair.take().map(|repair| repair.apps).unwrap_or_default();
                     let apps = known.into_iter().chain(apps.iter().cloned()).collect();
-                    Some(Repair { apps, moved: at, failed: None })
-                };
+                    self.repair = Some(Repair { apps, moved: at, failed: None });
+                }
             }
             // What is proved by them is heard of where it is kept.
             Event::Traced { .. }

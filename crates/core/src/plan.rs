@@ -74,11 +74,9 @@ const A_DAY: Duration = Duration::from_secs(86_400);
 /// consumer with it, nothing that was not seen may hold it and the grace is over; a consumer with a valid key is moved
 /// only to a key that the service accepted; it is settled only if everything was seen and nobody is stale.
 pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Decision {
-    let Some(keys) = journal.keys().filter(|_| agreement(&snapshot.keys, journal) != Agreement::Differs)
-    else {
+    let Some(view) = View::of(snapshot, journal, policy, now) else {
         return Decision::Blocked(BlockedBy::JournalDisagrees);
     };
-    let view = View { snapshot, journal, keys, policy, now };
     let first = view.repair().or_else(|| view.follow());
     let rest = || view.or_report(view.gate().unwrap_or_else(|| view.rotate()));
     view.unless_unseen(first.unwrap_or_else(rest))
@@ -91,6 +89,19 @@ struct View<'a> {
     keys: &'a PerKey<KeyRecord>,
     policy: &'a Policy,
     now: DateTime<Utc>,
+}
+
+impl<'a> View<'a> {
+    /// Nothing if the journal speaks of other keys than were seen.
+    fn of(
+        snapshot: &'a Snapshot,
+        journal: &'a Journal,
+        policy: &'a Policy,
+        now: DateTime<Utc>,
+    ) -> Option<Self> {
+        let keys = journal.keys().filter(|_| agreement(&snapshot.keys, journal) != Agreement::Differs)?;
+        Some(Self { snapshot, journal, keys, policy, now })
+    }
 }
 
 impl View<'_> {

@@ -22,7 +22,8 @@ sentences! {
         first time. To share it: {NAME_THE_STORAGE}";
     not_configured(name, file, known) = "{name:?} is not configured; {file} has: {known}";
     still_checking(name, left, patience) = "still checking {name}; left to check, with it: {left}. Azure Resource Manager \
-        answers slowly, or lets no more requests through; each service is waited for {patience} at most";
+        answers slowly or lets no more requests through, or the health of an app does not answer; each service is waited for \
+        {patience} at most";
     BROKE_OFF = "could not write the whole answer";
     NO_JSON = "could not write the answer as JSON";
     STOPPING = "stopping after the current step, to give the lease back; press again to stop at once";
@@ -84,7 +85,7 @@ sentences! {
         100 characters. Nothing was done";
     holds_a_secret(option) = "{option} looks like a key or a connection string, which is a secret, and what it says is kept and shown: \
         say it in other words. Nothing was done";
-    waits_in_turn(service, holder, until) = "{service}: another run ({holder}) is at work. It was called, and this command waits \
+    waits_in_turn(service, holder, until) = "{service}: another run ({holder}) is at work, and is called. This command waits \
         for its turn, until {until} at the latest";
     ACKNOWLEDGE_OTHER_RUN = "another run is at work, and nothing was recorded: repeat this command in two minutes";
     ACKNOWLEDGE_QUESTION = "Is that so? A key that you say was left is regenerated after its grace period, and whoever still holds \

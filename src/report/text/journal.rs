@@ -143,7 +143,8 @@ impl InWords for Asked {
 words! {
     impl InWords for Flaw {
         Self::Missing { name } => "the document {name} is missing";
-        Self::Gap { chain, sequence } => "the document of number {sequence} is missing, in the chain that began at {}", readable(*chain);
+        Self::Gap { chain, first, last } if first == last => "the document of number {first} is missing, in the chain that began at {}", readable(*chain);
+        Self::Gap { chain, first, last } => "the documents of the numbers {first} to {last} are missing, in the chain that began at {}", readable(*chain);
         Self::Changed { name } => "the document {name} is not what was written";
         Self::Unreadable { name, why } => "the document {name} cannot be read: {}", why.in_words();
         Self::Unknown { name } => "the document {name} is there, and the journal knows nothing of it: somebody put it there, or the \

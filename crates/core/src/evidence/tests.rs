@@ -215,6 +215,20 @@ fn a_chain_that_is_begun_in_the_place_of_another_vouches_for_it_as_far_as_the_jo
 }
 
 #[test]
+fn a_name_with_a_number_that_was_never_reached_is_told_in_a_line_and_not_in_as_many() {
+    let mut life = Life::new();
+    life.rotate();
+    let name = life.documents.keys().next().unwrap().clone();
+    let file = name.rsplit_once('/').unwrap().1;
+    let forged = name.replace(file, &format!("19690101T000000000Z-{}.json", u64::MAX));
+    life.documents.insert(forged.clone(), life.documents[&name].clone());
+    let chain = at(-365 * 24 * 60);
+    let no_head = Flaw::NoHead { chain, documents: 1, last: forged.clone() };
+    let missing = Flaw::Gap { chain, first: 1, last: u64::MAX - 1 };
+    assert_eq!(life.flaws(), [no_head, Flaw::Changed { name: forged }, missing]);
+}
+
+#[test]
 fn what_was_put_in_beside_or_is_of_another_release_shows() {
     let mut life = Life::new();
     life.rotate();

@@ -38,7 +38,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Event, Gate, Held, InFlight, Journal, KeyRecord, Obstacle, WATCHES};
+use super::{Event, Held, InFlight, Journal, KeyRecord, Obstacle, WATCHES};
 use crate::model::{ConsumerId, KeyType, PerKey};
 
 /// What an event may ask of the state. "The key" is the one that the event is of.
@@ -203,7 +203,7 @@ impl Condition {
             }
             Self::NewsOfWave => !matches!(event, Event::WaveHeldBack { number, detail }
                 if journal.held_back.as_ref().is_some_and(|known| known.number == *number && known.detail == *detail)),
-            Self::RepairOpen => journal.repair.as_ref().is_some_and(|repair| repair.failed.is_none()),
+            Self::RepairOpen => journal.open_repair().is_some(),
             Self::ChangeOpen => journal.evidence.open().is_some(),
             Self::FateOpen => match event {
                 Event::OldKeyTried { fingerprint, .. } => {
@@ -212,13 +212,10 @@ impl Condition {
                 _ => false,
             },
             Self::Unproved => journal.evidence.waiting().next().is_some(),
-            Self::GateOpen => {
-                let open = journal.wave.as_ref().filter(|wave| wave.gate == Gate::Open);
-                open.is_some_and(|wave| {
-                    matches!(event, Event::GatePassed { number, .. } | Event::GateFailed { number, .. }
+            Self::GateOpen => journal.open_wave().is_some_and(|wave| {
+                matches!(event, Event::GatePassed { number, .. } | Event::GateFailed { number, .. }
                     if *number == wave.number)
-                })
-            }
+            }),
         }
     }
 }

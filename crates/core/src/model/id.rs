@@ -129,6 +129,13 @@ impl ServiceId {
     pub fn subscription(&self) -> &str {
         &self.at.subscription
     }
+
+    /// What its documents are called by: a readable path that no two services share. Two of different types may have the same
+    /// name, and ids compare without regard to case, so it is in lower case.
+    pub fn path(&self) -> String {
+        let of_type = self.service_type().name();
+        format!("{}/{}/{of_type}/{}", self.subscription(), self.group(), self.name()).to_lowercase()
+    }
 }
 
 impl FromStr for ServiceId {

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 
 use super::safety::is_compromised;
 use super::{
-    Agreement, BlockedBy, ConsumerRef, Decision, Gated, Holding, Part, Snapshot, Step, Unknown, View,
-    WaitFor, WavesDiffer, agreement, announced,
+    BlockedBy, ConsumerRef, Decision, Gated, Holding, Part, Snapshot, Step, Unknown, View, WaitFor,
+    WavesDiffer, announced,
 };
 use crate::journal::{AfterGate, Event, Gate, Journal, Repair, Wave};
 use crate::model::{ConsumerId, KeyType};
@@ -145,7 +145,7 @@ impl View<'_> {
         }
         let last = self.journal.wave().filter(|wave| wave.to == to);
         // Who is left of a wave that was begun comes first: it is one.
-        if let Some(wave) = last.filter(|wave| wave.gate == Gate::Open) {
+        if let Some(wave) = self.journal.open_wave().filter(|wave| wave.to == to) {
             let left: Vec<_> = consumers.iter().filter(|one| wave.apps.contains(&one.app)).cloned().collect();
             if !left.is_empty() {
                 return step(left, Part::Wave { number: wave.number, waits: true });
@@ -206,9 +206,8 @@ impl View<'_> {
 
     /// Who is asked for it to be told, and nothing else.
     fn reports(&self) -> impl Iterator<Item = Decision> {
-        let wave = self.journal.wave().filter(|wave| wave.gate == Gate::Open);
-        let report = wave.filter(|wave| self.is_compromised(wave.to.other()));
-        let repair = self.journal.repair().filter(|repair| repair.failed.is_none());
+        let report = self.journal.open_wave().filter(|wave| self.is_compromised(wave.to.other()));
+        let repair = self.journal.open_repair();
         let repair = repair.filter(|repair| !repaired_of(repair, self.snapshot).is_empty());
         let of_wave = report.and_then(|wave| self.ask_how_it_is(wave));
         let of_repair = repair.map(|repair| self.ask_at(repair.moved, Gated::Repaired));
@@ -293,12 +292,9 @@ pub fn asked_of(wave: &Wave, snapshot: &Snapshot) -> BTreeSet<ConsumerId> {
 pub fn passes(wave: &Wave, snapshot: &Snapshot, policy: &Policy) -> Event {
     let had = Holding::Valid(wave.to.other());
     let is_left = |app: &ConsumerId| holdings(app, snapshot).any(|holds| *holds == had);
-    let of_wave = |group: BTreeSet<ConsumerId>| -> Vec<ConsumerId> {
-        group.into_iter().filter(|app| wave.apps.contains(app)).collect()
-    };
-    let groups = WaveOrder::of(snapshot, policy).groups.into_iter().map(|(_, group)| of_wave(group));
-    let mut left: Vec<ConsumerId> = groups.filter(|group| group.iter().any(is_left)).flatten().collect();
-    left.sort();
+    let groups = WaveOrder::of(snapshot, policy).groups.into_iter();
+    let groups = groups.map(|(_, group)| &group & &wave.apps).filter(|group| group.iter().any(is_left));
+    let left = groups.flatten().collect::<BTreeSet<ConsumerId>>().into_iter().collect();
     Event::GatePassed { number: wave.number, left }
 }
 
@@ -328,9 +324,7 @@ pub fn gates_beside(
     policy: &Policy,
     now: DateTime<Utc>,
 ) -> Option<Step> {
-    let agrees = agreement(&snapshot.keys, journal) != Agreement::Differs;
-    let keys = journal.keys().filter(|_| agrees && journal.in_flight().is_none())?;
-    let view = View { snapshot, journal, keys, policy, now };
+    let view = View::of(snapshot, journal, policy, now).filter(|_| journal.in_flight().is_none())?;
     view.gate().into_iter().chain(view.reports()).find_map(|decision| match decision {
         Decision::Do(step) => Some(step),
         _ => None,

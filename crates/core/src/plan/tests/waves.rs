@@ -561,3 +561,27 @@ fn who_is_waited_for_when_the_next_are_moved_stays_to_be_told() {
     assert_eq!((repair.apps.clone(), repair.moved, &repair.failed), ([app(0)].into(), at(7301), &None));
     assert_eq!(story.look(&seen(7361, &[S, S, S])), Decision::Do(Step::Gate(Gated::Repaired)));
 }
+
+/// Each run tries in vain to move an app, the last one a moment ago: that the runs before it tried too is told.
+#[test]
+fn tries_right_after_one_another_count_from_the_first() {
+    let mut story = about_to_move();
+    story.policy.waves = BTreeMap::new();
+    let stands = |story: &mut Story, time| {
+        let decision = story.look(&seen(time, &[P, P, P]));
+        standing(&seen(time, &[P, P, P]), &story.journal, &decision, &story.policy, at(time))
+    };
+    let in_vain = |time| Some(Standing::NotGivenOut { key_type: STANDBY, at: at(time) });
+    for time in [7310, 7370] {
+        story.event(at(time), Event::RepointIntended { key_type: STANDBY });
+        assert_eq!(stands(&mut story, time + 50), None, "a run may be at it");
+    }
+    story.event(at(7430), Event::RepointIntended { key_type: STANDBY });
+    assert_eq!(stands(&mut story, 7431), in_vain(7430));
+    // One that gave it to somebody ends the row.
+    story.event(at(7432), Event::RepointIntended { key_type: STANDBY });
+    story.event(at(7432), Event::Repointed { key_type: STANDBY, apps: vec![app(2)], repaired: false });
+    story.event(at(7433), Event::RepointIntended { key_type: STANDBY });
+    assert_eq!(stands(&mut story, 7434), None);
+    assert_eq!(stands(&mut story, 7433 + 120), in_vain(7433));
+}

@@ -128,6 +128,10 @@ impl Store for FlakyStore {
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
         self.meet(self.inner.put(name, body, expected)).await
     }
+
+    async fn list_evidence(&self) -> Result<Option<Vec<String>>, StoreError> {
+        self.meet(self.inner.list_evidence()).await
+    }
 }
 
 /// A worker is to be killed.

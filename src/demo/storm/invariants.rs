@@ -12,7 +12,11 @@ use super::judge::Moves;
 use super::run::{Storm, StormOptions};
 use super::world::{BYSTANDER, Place, consumers, places, signers};
 use crate::clock::{Clock, SystemClock};
-use crate::store::peek;
+use crate::report::text::InWords;
+use crate::store::{StoreError, evidence as document, evidence_names, peek};
+use rekey_core::evidence::{self, Found};
+use rekey_core::journal::{Change, ChangeStep, Regeneration};
+use rekey_core::model::{Fingerprint, Key, KeyType, PerKey, ServiceId};
 
 /// How a storm went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -123,9 +127,9 @@ pub(super) async fn check(
     violations.extend(places().into_iter().filter_map(|(place, _)| emptied(storm, &place)));
     violations.extend(lost_settings(storm, faults));
     for service in &storm.config.instances {
-        if let Err(error) = peek(storm.store.reliable(), &service.id).await {
-            violations.push(error.to_string());
-        }
+        let unproved = unproved(storm, &service.id).await;
+        let unproved = unproved.unwrap_or_else(|error| vec![error.to_string()]);
+        violations.extend(unproved.into_iter().map(|what| format!("{}: {what}", service.id.name())));
     }
     let most = most_regenerations(storm, faults, options);
     if regenerations > most {
@@ -162,6 +166,67 @@ fn summary(
         schedule: format!("{:016x}", storm.schedule()),
         elapsed_ms: (SystemClock.now() - storm.started).num_milliseconds(),
         violations,
+    }
+}
+
+/// What the evidence of a service does not prove: its chain is whole, and leads each key from the first that was seen to the one
+/// that the embedded Azure has now.
+async fn unproved(storm: &Storm, service: &ServiceId) -> Result<Vec<String>, StoreError> {
+    let store = storm.store.reliable();
+    let journal = peek(store, service).await?;
+    let mut found = Found::new();
+    for name in evidence_names(store).await?.unwrap_or_default() {
+        if evidence::is_of(&name, service) {
+            let body = document(store, &name).await?;
+            found.insert(name, body.ok_or_else(|| "it is listed, and not there".to_owned()));
+        }
+    }
+    let Ok(next) = evidence::next(&journal, service) else {
+        return Ok(vec!["what is next cannot be written".into()]);
+    };
+    let flaws = evidence::verify(journal.evidence(), next.as_ref(), &found);
+    let mut wrong: Vec<String> = flaws.iter().map(InWords::in_words).collect();
+    let documents = found.values().flatten().filter_map(|body| evidence::read(body).ok());
+    let mut records: Vec<_> =
+        documents.map(|record| (record.chain, record.sequence, record.change)).collect();
+    records.sort_by_key(|(chain, sequence, _)| (*chain, *sequence));
+    let written = records.into_iter().map(|(.., change)| change);
+    let kept = journal.evidence();
+    let changes: Vec<Change> = written.chain(kept.waiting().chain(kept.open()).cloned()).collect();
+    let report = storm.azure.report();
+    let regenerated = report.instances.get(service.name()).map_or(0, |of| of.regenerations);
+    if changes.is_empty() && regenerated > 0 {
+        wrong.push(format!("there is no evidence of any of {regenerated} regenerations"));
+    }
+    let Ok(keys) = storm.azure.keys(service.name()) else { return Ok(vec!["it has no keys".into()]) };
+    let fingerprint = |key: &embedded_azure::Key| Key::new(key.expose()).fingerprint();
+    let has = PerKey { primary: fingerprint(&keys.primary), secondary: fingerprint(&keys.secondary) };
+    wrong.extend(untold(&changes, &has));
+    Ok(wrong)
+}
+
+/// How which keys came about no change tells, of all that there were up to those that a service has.
+fn untold(changes: &[Change], has: &PerKey<Fingerprint>) -> Vec<String> {
+    let mut untold = Vec::new();
+    for key_type in KeyType::ALL {
+        let steps = changes.iter().flat_map(|change| &change.steps);
+        let mut steps = steps.filter_map(|step| replaced(step, key_type)).peekable();
+        while let Some((_, new)) = steps.next() {
+            let old = steps.peek().map_or(&has[key_type], |(old, _)| old);
+            if old != new {
+                untold.push(format!("no evidence tells how the {key_type} key {old} came about"));
+            }
+        }
+    }
+    untold
+}
+
+/// The key that a step replaced, and the one in its place.
+fn replaced(step: &ChangeStep, of: KeyType) -> Option<(&Fingerprint, &Fingerprint)> {
+    match step {
+        ChangeStep::Regeneration(Regeneration { key, old, new: Some(new), .. })
+        | ChangeStep::ChangedFromOutside { key, old, new, .. } => (*key == of).then_some((old, new)),
+        _ => None,
     }
 }
 
@@ -216,4 +281,60 @@ fn lost_settings(storm: &Storm, faults: &Faults) -> Vec<String> {
         .map(|consumer| lost(&consumer.app, name))
         .chain(edited.map(|((app, name), _)| lost(app, name)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rekey_core::journal::{Asked, AskedBy};
+
+    use super::*;
+
+    fn key(name: &str) -> Fingerprint {
+        Key::new(name).fingerprint()
+    }
+
+    fn change(steps: Vec<ChangeStep>) -> Change {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        let asked = Asked {
+            by: AskedBy::Schedule,
+            at: None,
+            compromised: false,
+            approved_by: None,
+            approved_at: None,
+        };
+        let (moves, finished, none) = (vec![], true, 0);
+        let (changes_left_out, steps_left_out, moves_left_out) = (none, none, none);
+        Change {
+            began: at,
+            ended: at,
+            finished,
+            asked,
+            steps,
+            moves,
+            changes_left_out,
+            steps_left_out,
+            moves_left_out,
+        }
+    }
+
+    fn replaced(key_type: KeyType, old: &str, new: &str) -> ChangeStep {
+        let done = chrono::DateTime::UNIX_EPOCH;
+        ChangeStep::ChangedFromOutside { key: key_type, old: key(old), new: key(new), done }
+    }
+
+    #[test]
+    fn a_key_that_no_evidence_tells_of_is_found_out() {
+        let has = PerKey { primary: key("p2"), secondary: key("s1") };
+        let first =
+            || change(vec![replaced(KeyType::Primary, "p0", "p1"), replaced(KeyType::Secondary, "s0", "s1")]);
+        let second = || change(vec![replaced(KeyType::Primary, "p1", "p2")]);
+        assert_eq!(untold(&[first(), second()], &has), Vec::<String>::new());
+        let told = |key_type: KeyType, name: &str| {
+            format!("no evidence tells how the {key_type} key {} came about", key(name))
+        };
+        assert_eq!(untold(&[first()], &has), [told(KeyType::Primary, "p2")]);
+        let later = change(vec![replaced(KeyType::Primary, "p2", "p3")]);
+        let has_more = PerKey { primary: key("p3"), ..has.clone() };
+        assert_eq!(untold(&[first(), later], &has_more), [told(KeyType::Primary, "p2")]);
+    }
 }

@@ -259,7 +259,7 @@ fn bars(seen: &Seen, now: DateTime<Utc>) -> Markup {
                 title { (one.calls - one.refused) " calls answered" }
             }
             @if one.refused > 0 {
-                rect.refused x=(shown(from)) y="0" width=(width) height=(shown(refused)) {
+                rect.refused x=(shown(from)) y=(shown((CALLS - answered - refused).max(0.0))) width=(width) height=(shown(refused)) {
                     title { (one.refused) " calls refused" }
                 }
             }
@@ -277,12 +277,12 @@ fn lane(span: &Span, y: f64, now: DateTime<Utc>) -> Markup {
     };
     html! {
         rect class=(class) x=(shown(from)) y=(y) width=(shown(until - from)) height=(LANE - 4.0) { title { (told) } }
-        @if until - from > 16.0 { text.on x=(shown(until - 12.0)) y=(y + 12.0) { (sign) } }
         @if span.refused {
             rect.refused x=(shown(from)) y=(y + LANE - 9.0) width=(shown(until - from)) height="5" {
                 title { "calls are refused" }
             }
         }
+        @if until - from > 16.0 { text.on x=(shown(until - 12.0)) y=(y + 12.0) { (sign) } }
     }
 }
 

@@ -30,6 +30,8 @@ pub mod simulate;
 mod standing;
 mod status;
 mod unblock;
+#[cfg(feature = "command-line")]
+mod waves;
 mod web;
 
 use std::ffi::OsString;

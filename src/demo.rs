@@ -1,4 +1,4 @@
-//! A rotation and a recovery, watched, on an Azure that is built in. Start at `play`.
+//! A rotation and a recovery, watched, on an Azure that is built in. Start at [`Stage`].
 //!
 //! ```text
 //! embedded Azure, apps under traffic  <--HTTP--  signalr-rekey handler (a process of its own)
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Nothing is staged but Azure and the host: the handler is the real program with its real clients. `story` tells what
-//! is played, `cast` who takes part, `timeline` shows it, `summary` is what remains; `setup` is what the program needs for it. `storm` is another
-//! play altogether: in virtual time, and within this process.
+//! is played, `cast` who takes part, `timeline` shows it, `live` shows it to a browser, `summary` is what remains; `setup`
+//! is what the program needs for it. `storm` is another play altogether: in virtual time, and within this process.
 //!
 //! Guarantee: the handler is given no credentials and no settings of the operator's, so no real Azure is touched.
 //!
@@ -16,6 +16,7 @@
 
 mod cast;
 mod handler;
+mod live;
 pub mod setup;
 pub mod storm;
 mod story;
@@ -27,7 +28,8 @@ use std::fmt;
 
 use embedded_azure::functions_host::HostError;
 
-pub(crate) use self::story::play;
+pub(crate) use self::live::Live;
+pub(crate) use self::story::Stage;
 #[cfg(test)]
 pub(crate) use self::summary::Recovery;
 pub(crate) use self::summary::{Rotation, Summary};

@@ -53,7 +53,7 @@ use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::plan::{self, Assessment, BlockedBy, CutOff, Decision, Open, Snapshot, Standing};
 
-/// Hears every event of a run that people are told of, as it happens.
+/// Hears every event of a run, as it happens; whether people are told of it, it tells itself ([`RunEvent::is_told`]).
 pub type Narrator = Arc<dyn Fn(&ServiceId, &RunEvent) + Send + Sync>;
 
 /// Everything that a run needs, for the life of the process.

@@ -185,7 +185,7 @@ impl Progress {
     pub(crate) fn start(quiet: bool) -> Self {
         let watched = io::stderr().is_terminal() && io::stdout().is_terminal();
         let bar = (!quiet && !is_quiet() && watched).then(|| {
-            let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
+            let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
             let bar = ProgressBar::new_spinner()
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar.enable_steady_tick(Duration::from_millis(120));
@@ -200,21 +200,25 @@ impl Progress {
         Shown(self.bar.clone())
     }
 
-    /// Hears the lines of runs.
-    pub(crate) fn narrator(&self) -> Narrator {
+    /// Hears runs, and tells their lines. Below them stands what is drawn, or the last line.
+    pub(crate) fn narrator(
+        &self,
+        draw: impl Fn(&ServiceId, &RunEvent) -> Option<String> + Send + Sync + 'static,
+    ) -> Narrator {
         if is_quiet() {
             return silent();
         }
         let bar = self.bar.clone();
-        Arc::new(move |instance: &ServiceId, line: &RunEvent| {
-            let line = beside(&format!("{}: {line}", instance.name()), SystemClock.now());
-            match &bar {
-                Some(bar) => {
-                    bar.println(&line);
-                    bar.set_message(line);
-                }
-                None => say(&line),
-            }
+        Arc::new(move |instance: &ServiceId, event: &RunEvent| {
+            let now = SystemClock.now();
+            let line = event.is_told().then(|| beside(&format!("{}: {event}", instance.name()), now));
+            let Some(bar) = &bar else {
+                line.iter().for_each(|line| say(line));
+                return;
+            };
+            line.iter().for_each(|line| bar.println(line));
+            let below = draw(instance, event).map(|drawn| beside(&format!("\n{drawn}"), now));
+            below.or(line).into_iter().for_each(|below| bar.set_message(below));
         })
     }
 }

@@ -6,15 +6,15 @@
 mod browser;
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::counting::Counting;
 use common::fleet::{service, world};
 use common::log::Log;
-use common::program::{Azure, Handler};
+use common::program::{Azure, Handler, program};
 use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
 use embedded_azure::{Fault, FaultKind, Options};
 use rekey_core::journal::Event;
@@ -454,17 +454,9 @@ async fn the_command_shows_it_in_a_real_browser() {
     let address: Url = address.trim().parse().unwrap();
     let base = address.origin().ascii_serialization();
     assert!(base.starts_with("http://127.0.0.1:") && address.path().len() == 33, "{address}");
-    let text = browser::look_at(&base, address.path()).await;
+    let text = browser::look_at(&base, address.path(), "command").await;
     assert!(text.contains("sr-web") && text.contains("web-sr-web") && text.contains("Ready"), "{text}");
 
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let ask = async |url: String| {
-        let answer = http.get(url).send().await.unwrap();
-        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        let (status, kind, stored) =
-            (answer.status().as_u16(), header("content-type"), header("cache-control"));
-        (status, kind.unwrap_or_default(), stored.unwrap_or_default(), answer.text().await.unwrap())
-    };
     let (status, kind, stored, body) = ask(format!("{address}?format=json&instance=sr-web")).await;
     assert_eq!((status, kind.as_str(), stored.as_str()), (200, "application/json", "no-store"));
     let page: Value = serde_json::from_str(&body).unwrap();
@@ -481,8 +473,145 @@ async fn the_command_shows_it_in_a_real_browser() {
             "{url}: {found} {kind} {body}"
         );
     }
+    assert!(interrupt(child));
+}
+
+/// What is answered at an address: the status, what it is, whether it may be stored, and the body.
+async fn ask(url: String) -> (u16, String, String, String) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = http.get(url).send().await.unwrap();
+    let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (status, kind, stored) = (answer.status().as_u16(), header("content-type"), header("cache-control"));
+    (status, kind.unwrap_or_default(), stored.unwrap_or_default(), answer.text().await.unwrap())
+}
+
+/// Ctrl-c; whether the program ended well.
+fn interrupt(mut child: Child) -> bool {
     let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(interrupted.success() && child.wait().unwrap().success());
+    interrupted.success() && child.wait().unwrap().success()
+}
+
+/// The page at an address as soon as it shows something.
+async fn shows(address: &str, what: impl Fn(&str) -> bool) -> String {
+    for _ in 0..600 {
+        let (status, kind, stored, page) = ask(address.to_owned()).await;
+        assert_eq!((status, kind.as_str(), stored.as_str()), (200, "text/html; charset=utf-8", "no-store"));
+        assert!(!page.contains("AccessKey=") && !page.contains("eyJ"), "{page}");
+        if what(&page) {
+            return page;
+        }
+        // Time is real here.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{address} does not show it: {}", ask(address.to_owned()).await.3);
+}
+
+/// Nothing is answered but the address itself, and what that takes.
+async fn answers_nothing_else(address: &Url) {
+    let base = address.origin().ascii_serialization();
+    assert!(base.starts_with("http://127.0.0.1:") && address.path().len() == 33, "{address}");
+    for (url, status) in [
+        (format!("{base}/"), 404),
+        (format!("{base}/{}", "0".repeat(32)), 404),
+        (format!("{address}/"), 404),
+        (format!("{address}?<b>=1"), 400),
+    ] {
+        let (found, kind, _, body) = ask(url.clone()).await;
+        assert!(found == status && !kind.contains("html") && !body.contains("sr-"), "{url}: {found} {body}");
+    }
+}
+
+/// How many client calls a page tells of, and how many of them were refused.
+fn calls(page: &str) -> (u64, u64) {
+    let (_, title) = page.split_once("<title>").unwrap();
+    let (refused, rest) = title.split_once(" of ").unwrap();
+    let (calls, _) = rest.split_once(" client calls refused").unwrap();
+    (calls.parse().unwrap(), refused.parse().unwrap())
+}
+
+/// `simulate --web`: its keys by their fingerprints, who signs with which, its traffic, and what was asked of it.
+#[tokio::test]
+async fn the_embedded_azure_is_shown_live_in_a_real_browser() {
+    let azure = Azure::start(&["--web", "--restart-takes", "200ms"]);
+    let address: Url = azure.web.as_ref().unwrap().parse().unwrap();
+    answers_nothing_else(&address).await;
+    let first = shows(address.as_str(), |page| page.contains(">P</text>")).await;
+    assert!(first.contains(r#"<meta http-equiv="refresh" content="1">"#));
+    for told in
+        ["chat-web/staging", "signs with the Primary key", "Hold it still", "3</b> connections of apps"]
+    {
+        assert!(first.contains(told), "{told}: {first}");
+    }
+    assert!(first.contains("chat-func, chat-web, chat-web/staging"), "who signs with the key: {first}");
+    let later = shows(address.as_str(), |page| calls(page).0 > calls(&first).0 + 10).await;
+    assert_eq!(calls(&later).1, 0);
+
+    let keys = listed_keys(&azure).await;
+    let asked = shows(address.as_str(), |page| page.contains("SignalR_ListKeys")).await;
+    let old = fingerprints(&asked);
+    azure.force("sr-demo", "Primary").await;
+    let refused = shows(address.as_str(), |page| page.contains("signs with an invalid key")).await;
+    for key in keys.iter().chain(&listed_keys(&azure).await) {
+        assert!(key.len() > 40 && !asked.contains(key) && !refused.contains(key), "a key is shown");
+    }
+    assert!(refused.contains("sr-demo: Primary key replaced by force"), "{refused}");
+    assert!(refused.contains("client calls to sr-demo are refused") && calls(&refused).1 > 0, "{refused}");
+    let new = fingerprints(&refused);
+    assert!(old.len() == 2 && old[0] != new[0] && old[1] == new[1], "{old:?} {new:?}");
+
+    let base = address.origin().ascii_serialization();
+    let text = browser::look_at(&base, &format!("{}?still", address.path()), "simulate").await;
+    assert!(text.contains("Let it move") && text.contains("The embedded Azure, live"), "{text}");
+    browser::watch(&base, address.path(), "simulate-moves").await;
+    let (_, _, _, still) = ask(format!("{address}?still")).await;
+    assert!(!still.contains("http-equiv"), "{still}");
+}
+
+/// The keys as Azure Resource Manager tells them.
+async fn listed_keys(azure: &Azure) -> Vec<String> {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url =
+        format!("{}/msi/token?api-version=2019-08-01&resource=https://management.azure.com", azure.base());
+    let token = http.get(url).header("X-IDENTITY-HEADER", &azure.environment["IDENTITY_HEADER"]);
+    let token: Value = token.send().await.unwrap().json().await.unwrap();
+    let service = azure.get("world").await["instances"][0].as_str().unwrap().to_owned();
+    let url = format!("{}{service}/listKeys?api-version=2024-03-01", azure.base());
+    let list = http.post(url).bearer_auth(token["access_token"].as_str().unwrap()).json(&json!({}));
+    let keys: Value = list.send().await.unwrap().json().await.unwrap();
+    ["primaryKey", "secondaryKey"].map(|name| keys[name].as_str().unwrap().to_owned()).into()
+}
+
+fn fingerprints(page: &str) -> Vec<&str> {
+    page.split("<code>").skip(1).map(|rest| rest.split_once("</code>").unwrap().0).collect()
+}
+
+/// `demo --web`: the traffic beside the status page, until ctrl-c.
+#[tokio::test]
+async fn the_demo_is_shown_live_in_a_real_browser() {
+    let mut demo = program(&["demo", "--web"]);
+    let mut child = demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut address = String::new();
+    stdout.read_line(&mut address).unwrap();
+    let address: Url = address.trim().parse().unwrap();
+    answers_nothing_else(&address).await;
+    let first = shows(address.as_str(), |page| page.contains("the timer fires")).await;
+    assert!(first.contains("The first run is at work"), "{first}");
+    let moved = shows(address.as_str(), |page| page.contains("signs with the Secondary key")).await;
+    assert!(moved.contains("about to regenerate the Secondary key") && calls(&moved).1 == 0, "{moved}");
+    let base = address.origin().ascii_serialization();
+    browser::watch(&base, address.path(), "demo-moves").await;
+    let over = shows(address.as_str(), |page| page.contains("The demo is over")).await;
+    assert!(over.contains("Both keys were rotated under traffic") && over.contains("Outage: the "), "{over}");
+    assert!(calls(&over).1 > 0, "those of the forced regeneration");
+    let text = browser::look_at(&base, &format!("{}?still", address.path()), "demo").await;
+    assert!(text.contains("What the status page shows") && text.contains("Ready"), "{text}");
+    let goes_on = shows(address.as_str(), |page| calls(page).0 > calls(&over).0).await;
+    assert!(!goes_on.to_lowercase().contains("demokey"), "{goes_on}");
+    assert!(interrupt(child));
+    let mut told = String::new();
+    stdout.read_to_string(&mut told).unwrap();
+    assert!(told.contains("host     the timer fires") && told.contains("the longest outage"), "{told}");
 }
 
 #[test]

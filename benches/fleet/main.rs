@@ -16,6 +16,7 @@
 mod common;
 mod idle;
 mod ours;
+mod page;
 mod script;
 
 use std::process::Command;
@@ -103,6 +104,9 @@ fn main() {
     let idle = if measuring { 1_000 } else { 2 };
     if is_wanted(&idle::name(idle)) {
         runtime.block_on(idle::measure(idle));
+    }
+    if is_wanted(&page::name(idle)) {
+        runtime.block_on(page::measure(idle));
     }
 }
 

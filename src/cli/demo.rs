@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::task::JoinSet;
 
 use super::Exit;
 use crate::demo::storm::StormOptions;
-use crate::demo::{self, Rotation, Summary, Timeline, Trouble};
+use crate::demo::{self, Rotation, Stage, Summary, Timeline, Trouble};
+use crate::loopback::Door;
 use crate::terminal::{self, complain, stopped};
 
 /// The arguments of `demo`.
@@ -17,6 +19,10 @@ pub(super) struct DemoArgs {
     /// Answer in JSON, and show no timeline
     #[arg(long)]
     pub(super) json: bool,
+
+    /// Show it in a browser on this machine, too: the traffic as a moving picture, and the status page; until ctrl-c
+    #[arg(long, conflicts_with_all = ["json", "storm"])]
+    pub(super) web: bool,
 
     /// Play with one consumer of every kind: settings, a Key Vault secret, a key-value of App Configuration, a container app, a
     /// static web app, a machine that reports, and what a person changes
@@ -41,17 +47,46 @@ pub(super) async fn demo(args: DemoArgs) -> Exit {
     if args.storm {
         return storm(args).await;
     }
-    let timeline = Arc::new(Timeline::start(args.json, terminal::say));
-    let played = unless_stopped(Box::pin(demo::play(&timeline, args.every_kind))).await;
-    timeline.end();
-    match played {
-        Ok(summary) => conclude(&summary, args.json),
+    match watched(args).await {
+        Ok(exit) => exit,
         Err(trouble) => {
             complain(&trouble.to_string());
             Exit::Failed
         }
     }
 }
+
+async fn watched(args: DemoArgs) -> Result<Exit, Trouble> {
+    let timeline = Arc::new(Timeline::start(args.json, terminal::say));
+    let mut stage = Stage::build(&timeline, args.every_kind).await?;
+    // Nobody is answered any more when it is dropped.
+    let _shown = if args.web { Some(show(&stage).await?) } else { None };
+    let played = unless_stopped(Box::pin(stage.play())).await;
+    timeline.end();
+    let exit = played.map(|summary| {
+        timeline.conclude(&summary.to_string());
+        conclude(&summary, args.json)
+    });
+    if args.web && exit.is_ok() {
+        complain(WEB_STAYS);
+        stopped().await;
+    }
+    stage.close().await;
+    exit
+}
+
+/// Shows what is on the stage to a browser, until dropped.
+async fn show(stage: &Stage) -> Result<JoinSet<()>, Trouble> {
+    let door = Door::open().await.map_err(|error| Trouble::of(WEB_NO_PORT, &error))?;
+    terminal::say(door.url());
+    complain(WEB_READY);
+    Ok(stage.live()?.show(door))
+}
+
+const WEB_NO_PORT: &str = "the demo cannot be shown to a browser on this machine";
+const WEB_READY: &str =
+    "the demo is at this address, for a browser on this machine and for nobody who does not know it";
+const WEB_STAYS: &str = "\nthe demo is over; its apps go on, and the page stays until ctrl-c";
 
 /// Plays a storm, and says what should not have happened and how to see it again.
 async fn storm(args: DemoArgs) -> Exit {

@@ -10,6 +10,8 @@ use serde::Serialize;
 use super::instances::{self, Seen};
 use super::machine::Service;
 use super::plan::{end, foresee, lines, why};
+#[cfg(feature = "command-line")]
+use super::waves::watcher;
 use super::{load, standing};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
@@ -75,7 +77,7 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
         return Ok(Exit::Failed);
     }
     let progress = Progress::start(args.json);
-    let narrator = if args.json { for_machines() } else { progress.narrator() };
+    let narrator = if args.json { for_machines() } else { progress.narrator(watcher()) };
     let rekey = Engine { narrator, ..rekey.clone() };
     let order = Order {
         services: chosen.iter().map(|instance| instance.id.clone()).collect(),
@@ -92,6 +94,12 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
     tell(&rekey, &reports, args).await;
     signals.abort();
     Ok(exit(&reports))
+}
+
+/// What is shown below the lines: the last one stays there.
+#[cfg(not(feature = "command-line"))]
+fn watcher() -> impl Fn(&ServiceId, &RunEvent) -> Option<String> + Send + Sync + 'static {
+    |_, _| None
 }
 
 /// The configuration to work with; or why the command is not to begin at all.
@@ -178,6 +186,9 @@ fn for_machines() -> Narrator {
         return silent();
     }
     Arc::new(|instance: &ServiceId, event: &RunEvent| {
+        if !event.is_told() {
+            return;
+        }
         terminal::json_line(&Line::Progress {
             at: SystemClock.now(),
             instance: instance.to_string(),

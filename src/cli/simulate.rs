@@ -18,7 +18,8 @@ use embedded_azure::{
 use serde_json::json;
 use url::Url;
 
-use crate::demo::setup;
+use crate::demo::{Live, setup};
+use crate::loopback::Door;
 use crate::terminal::{complain, stopped};
 
 /// What can be done to the embedded Azure while it runs, and what a world file holds.
@@ -141,6 +142,10 @@ pub struct SimulateArgs {
     /// start with it
     #[arg(long, value_parser = parse_base, value_name = "URL")]
     pub public_base: Option<Url>,
+    /// Show its keys, who signs with which, its traffic as a moving picture and the last requests in a browser on this
+    /// machine, too
+    #[arg(long)]
+    pub web: bool,
     /// Where all randomness comes from: the same seed makes the same keys
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -204,13 +209,16 @@ pub enum SimulateError {
     /// There is no storage, or none any more.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// There is no port for the page.
+    #[error("the embedded Azure cannot be shown to a browser on this machine")]
+    Web(#[source] std::io::Error),
     /// Standard output is closed.
     #[error("the embedded Azure lost its terminal")]
     Terminal(#[source] std::io::Error),
 }
 
-/// Serves until it is told to stop. When ready it prints one line of JSON on stdout: the base URL, that over TLS if there is one,
-/// and the environment that signalr-rekey needs to work against it; and on stderr the same as lines for a shell.
+/// Serves until it is told to stop. When ready it prints one line of JSON on stdout: the base URL, that over TLS and that of the
+/// page if there is one, and the environment that signalr-rekey needs to work against it; and on stderr the same as lines for a shell.
 pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
     let world = args.world.as_deref().map_or_else(|| Ok(World::default()), read_world)?;
     let config = setup::rekey_toml(&world);
@@ -219,6 +227,7 @@ pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
         None => None,
     };
     let azure = EmbeddedAzure::start(world, args.options(), Arc::new(SystemClock), args.listen).await?;
+    let azure = Arc::new(azure);
     if let Some(path) = &args.config_out {
         let error = |source| SimulateError::File { action: "write", path: path.clone(), source };
         std::fs::write(path, config).map_err(error)?;
@@ -229,9 +238,21 @@ pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
     if let Some(base) = azure.tls_base() {
         ready["tls"] = base.into();
     }
+    let door = if args.web { Some(Door::open().await.map_err(SimulateError::Web)?) } else { None };
+    if let Some(door) = &door {
+        ready["web"] = door.url().into();
+    }
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).map_err(SimulateError::Terminal)?;
     complain(&to_paste(environment, args.config_out.as_deref()));
+    if let Some(door) = &door {
+        complain(&format!(
+            "\nIn a browser on this machine, and for nobody who does not know it: {}",
+            door.url()
+        ));
+    }
+    // Nobody is answered any more when it is dropped.
+    let _shown = door.map(|door| Live::of_azure(Arc::clone(&azure)).show(door));
     let outcome = until_stopped(storage.as_mut()).await;
     if let Some(storage) = storage {
         storage.end().await;

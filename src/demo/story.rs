@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::cast::Cast;
 use super::handler::Handler;
+use super::live::{Live, Play};
 use super::summary::{Recovery, Rotation, Summary};
 use super::timeline::{Timeline, Who};
 use super::{Trouble, setup};
@@ -48,28 +49,52 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often the clients are counted.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Plays all of it, with the usual apps or with one consumer of every kind.
-pub(crate) async fn play(timeline: &Arc<Timeline>, every_kind: bool) -> Result<Summary, Trouble> {
-    let cast = if every_kind { Cast::of_every_kind()? } else { Cast::usual() };
-    let sim = Arc::new(start_azure(&cast).await?);
-    // They stop when they are dropped.
-    let _watchers = watch(&sim, timeline);
-    // Dropped after the handler, which works in it.
-    let root = app_root(&cast)?;
-    let heard = Arc::clone(timeline);
-    let mut handler = Handler::start(root.path(), &settings(&sim), move |line| heard.logged(line))?;
-    let host = Host::new(handler.port())?;
-    let story = Story::new(cast, sim, host, Arc::clone(timeline))?;
-    let played = tokio::select! {
-        died = handler.ended() => Err(died),
-        played = story.play() => played,
-    };
-    let told = match played {
-        Ok(summary) => Ok(summary),
-        Err(trouble) => Err(explain(trouble, &mut handler).await),
-    };
-    handler.stop().await;
-    told
+/// All that is needed for the play, at work: Azure with its traffic, and the handler.
+pub(crate) struct Stage {
+    story: Story,
+    handler: Handler,
+    /// Dropped after the handler, which works in it.
+    _root: tempfile::TempDir,
+    /// They stop when they are dropped.
+    _watchers: JoinSet<()>,
+}
+
+impl Stage {
+    /// Sets it up, with the usual apps or with one consumer of every kind.
+    pub(crate) async fn build(timeline: &Arc<Timeline>, every_kind: bool) -> Result<Self, Trouble> {
+        let cast = if every_kind { Cast::of_every_kind()? } else { Cast::usual() };
+        let sim = Arc::new(start_azure(&cast).await?);
+        let watchers = watch(&sim, timeline);
+        let root = app_root(&cast)?;
+        let heard = Arc::clone(timeline);
+        let handler = Handler::start(root.path(), &settings(&sim), move |line| heard.logged(line))?;
+        let story = Story::new(cast, sim, Host::new(handler.port())?, Arc::clone(timeline))?;
+        Ok(Self { story, handler, _root: root, _watchers: watchers })
+    }
+
+    /// What a browser is shown of it.
+    pub(crate) fn live(&self) -> Result<Live, Trouble> {
+        let host = Host::new(self.handler.port())?;
+        let play = Play { timeline: Arc::clone(&self.story.timeline), host };
+        Ok(Live::of(Arc::clone(&self.story.sim), Some(play)))
+    }
+
+    /// Plays both acts. What is on the stage stays at work.
+    pub(crate) async fn play(&mut self) -> Result<Summary, Trouble> {
+        let played = tokio::select! {
+            died = self.handler.ended() => Err(died),
+            played = self.story.play() => played,
+        };
+        match played {
+            Ok(summary) => Ok(summary),
+            Err(trouble) => Err(explain(trouble, &mut self.handler).await),
+        }
+    }
+
+    /// Ends all of it.
+    pub(crate) async fn close(mut self) {
+        self.handler.stop().await;
+    }
 }
 
 /// What went wrong, with what the handler has to say to it. A call that broke off may be the first sign of its end.

@@ -1,5 +1,6 @@
 //! What happens, shown as it happens: when, who, what.
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -38,7 +39,22 @@ pub(crate) struct Timeline {
     bar: Option<ProgressBar>,
     /// Lines that wait for earlier ones.
     waiting: Mutex<Vec<(DateTime<Utc>, String)>>,
+    /// What was told last, for who looks later.
+    lately: Mutex<VecDeque<Told>>,
+    /// What remains of it, when it is over.
+    over: Mutex<Option<String>>,
 }
+
+/// A line, as it was told.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub(super) at: DateTime<Utc>,
+    pub(super) who: Who,
+    pub(super) what: String,
+}
+
+/// How many lines are remembered.
+const LATELY: usize = 40;
 
 /// How long a line waits for earlier ones: a line comes through a pipe within a few milliseconds, and nobody notices
 /// this.
@@ -60,7 +76,15 @@ impl Timeline {
     pub(crate) fn start(quiet: bool, say: fn(&str)) -> Self {
         let watched = io::stderr().is_terminal() && io::stdout().is_terminal();
         let bar = (!quiet && watched).then(counters);
-        Self { started: SystemClock.now(), quiet, say, bar, waiting: Mutex::default() }
+        Self {
+            started: SystemClock.now(),
+            quiet,
+            say,
+            bar,
+            waiting: Mutex::default(),
+            lately: Mutex::default(),
+            over: Mutex::default(),
+        }
     }
 
     /// Shows lines when they are due, for ever.
@@ -78,10 +102,10 @@ impl Timeline {
 
     /// Adds what happened in the embedded Azure.
     pub(super) fn happened(&self, activity: &Activity) {
-        let (who, style) = match &activity.what {
-            ActivityKind::Refused { .. } => (Who::Clients, Style::new().red()),
-            ActivityKind::Recovered { .. } => (Who::Clients, Style::new().green()),
-            ActivityKind::Forced { .. } => (Who::Azure, Style::new().yellow()),
+        let style = match &activity.what {
+            ActivityKind::Refused { .. } => Style::new().red(),
+            ActivityKind::Recovered { .. } => Style::new().green(),
+            ActivityKind::Forced { .. } => Style::new().yellow(),
             ActivityKind::RegenerationAccepted { .. }
             | ActivityKind::RegenerationInEffect { .. }
             | ActivityKind::RegenerationWithoutEffect { .. }
@@ -90,9 +114,9 @@ impl Timeline {
             | ActivityKind::ReferencesFetched { .. }
             | ActivityKind::SecretChanged { .. }
             | ActivityKind::KeyValueChanged { .. }
-            | ActivityKind::Deleted { .. } => (Who::Azure, Style::new()),
+            | ActivityKind::Deleted { .. } => Style::new(),
         };
-        self.add(activity.at, who, &activity.to_string(), &style);
+        self.add(activity.at, Who::of(activity), &activity.to_string(), &style);
     }
 
     /// Adds a line of the handler's log, if it is one of our own.
@@ -117,6 +141,23 @@ impl Timeline {
         }
     }
 
+    /// What was told last, the earliest first.
+    pub(super) fn lately(&self) -> Vec<Told> {
+        let mut lately: Vec<Told> = self.lately.lock().iter().cloned().collect();
+        lately.sort_by_key(|told| told.at);
+        lately
+    }
+
+    /// From now on it is over, and this is what remains.
+    pub(crate) fn conclude(&self, what: &str) {
+        *self.over.lock() = Some(what.to_owned());
+    }
+
+    /// What remains of it, if it is over.
+    pub(super) fn conclusion(&self) -> Option<String> {
+        self.over.lock().clone()
+    }
+
     /// Shows what waits, and takes the counters away.
     pub(crate) fn end(&self) {
         self.show_until(DateTime::<Utc>::MAX_UTC);
@@ -126,6 +167,12 @@ impl Timeline {
     }
 
     fn add(&self, at: DateTime<Utc>, who: Who, what: &str, style: &Style) {
+        let mut lately = self.lately.lock();
+        if lately.len() == LATELY {
+            lately.pop_front();
+        }
+        lately.push_back(Told { at, who, what: what.to_owned() });
+        drop(lately);
         if self.quiet {
             return;
         }
@@ -150,7 +197,15 @@ impl Timeline {
 }
 
 impl Who {
-    const fn name(self) -> &'static str {
+    /// Who does something in the embedded Azure.
+    pub(super) const fn of(activity: &Activity) -> Self {
+        match activity.what {
+            ActivityKind::Refused { .. } | ActivityKind::Recovered { .. } => Self::Clients,
+            _ => Self::Azure,
+        }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Azure => "azure",
             Self::Host => "host",

@@ -94,9 +94,9 @@ impl RunLog {
             } else {
                 tracing::info!("{event}");
             }
-            (self.narrator)(&self.service, &event);
             self.events.push(event.clone());
         }
+        (self.narrator)(&self.service, &event);
         self.fold(event, now);
     }
 

@@ -64,48 +64,37 @@ impl Page {
 
     /// As HTML.
     pub fn render(&self) -> Rendered {
-        let style = format!("sha256-{}", STANDARD.encode(Sha256::digest(STYLE)));
-        let policy = format!(
-            "default-src 'none'; style-src '{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        );
-        let headers = [
-            ("content-type", "text/html; charset=utf-8".to_owned()),
-            ("content-security-policy", policy),
-            ("cache-control", "no-store".to_owned()),
-            ("referrer-policy", "no-referrer".to_owned()),
-            ("x-content-type-options", "nosniff".to_owned()),
-        ];
-        Rendered { body: self.document().into_string(), headers }
+        let body = html! {
+            a.skip href="#services" { (words::SKIP) }
+            (self.header())
+            main id="services" { (self.in_whole()) }
+        };
+        document(&self.title(), STYLE, &html! {}, &body)
     }
 
-    fn document(&self) -> Markup {
+    pub(crate) fn title(&self) -> String {
         let needing = self.services.iter().filter(|one| one.condition.state <= State::Unknown).count();
+        words::page_title(needing, self.services.len())
+    }
+
+    fn header(&self) -> Markup {
         html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (words::page_title(needing, self.services.len())) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    a.skip href="#services" { (words::SKIP) }
-                    header {
-                        h1 { "Access keys of Azure SignalR Service" }
-                        p { "As of " (time(self.at)) ". " (self.counts()) }
-                    }
-                    main id="services" {
-                        (self.table())
-                        @for (number, service) in self.services.iter().enumerate().take(IN_FULL) {
-                            (in_full(number, service, self.services.len() <= OPENED))
-                        }
-                        @if self.services.len() > IN_FULL {
-                            p { (words::in_full(IN_FULL)) }
-                        }
-                    }
-                }
+            header {
+                h1 { "Access keys of Azure SignalR Service" }
+                p { "As of " (time(self.at)) ". " (self.counts()) }
+            }
+        }
+    }
+
+    /// All of it below its header.
+    pub(crate) fn in_whole(&self) -> Markup {
+        html! {
+            (self.table())
+            @for (number, service) in self.services.iter().enumerate().take(IN_FULL) {
+                (in_full(number, service, self.services.len() <= OPENED))
+            }
+            @if self.services.len() > IN_FULL {
+                p { (words::in_full(IN_FULL)) }
             }
         }
     }
@@ -276,4 +265,35 @@ impl State {
     }
 }
 
-const STYLE: &str = include_str!("page/page.css");
+/// How all pages look.
+pub(crate) const STYLE: &str = include_str!("page/page.css");
+
+/// A whole page, which asks for nothing but what is in it. `head` is what its head has besides.
+pub(crate) fn document(title: &str, style: &str, head: &Markup, body: &Markup) -> Rendered {
+    let named = format!("sha256-{}", STANDARD.encode(Sha256::digest(style)));
+    let policy = format!(
+        "default-src 'none'; style-src '{named}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let headers = [
+        ("content-type", "text/html; charset=utf-8".to_owned()),
+        ("content-security-policy", policy),
+        ("cache-control", "no-store".to_owned()),
+        ("referrer-policy", "no-referrer".to_owned()),
+        ("x-content-type-options", "nosniff".to_owned()),
+    ];
+    let whole = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                (head)
+                title { (title) }
+                style { (PreEscaped(style)) }
+            }
+            body { (body) }
+        }
+    };
+    Rendered { body: whole.into_string(), headers }
+}

@@ -5,7 +5,7 @@ import { chromium } from 'playwright-core';
 const { executable, base, pictures, pages } = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 const browser = await chromium.launch({ executablePath: executable, args: ['--no-sandbox'] });
 const seen = [];
-for (const { path, name, dark, width } of pages) {
+for (const { path, name, dark, width, loads = 1 } of pages) {
     const context = await browser.newContext({
         colorScheme: dark ? 'dark' : 'light',
         viewport: { width, height: 900 },
@@ -22,6 +22,10 @@ for (const { path, name, dark, width } of pages) {
     });
     page.on('request', (request) => asked.push(request.url()));
     const answer = await page.goto(base + path, { waitUntil: 'load' });
+    // One that moves asks for itself again.
+    for (let load = 1; load < loads; load += 1) {
+        await page.waitForEvent('load');
+    }
     await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: false });
     const facts = await page.evaluate(() => ({
         title: document.title,

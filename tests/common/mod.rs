@@ -96,8 +96,10 @@ impl Story {
     /// A worker that reaches Azure, the journal and the time by ways of one's own.
     pub fn worker(&self, base: &Url, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Engine {
         let told = Arc::clone(&self.told);
-        let narrator: Narrator = Arc::new(move |instance, line| {
-            told.lock().unwrap().push(format!("{}: {line}", instance.name()));
+        let narrator: Narrator = Arc::new(move |instance, event| {
+            if event.is_told() {
+                told.lock().unwrap().push(format!("{}: {event}", instance.name()));
+            }
         });
         let config = Arc::new(self.config.clone());
         HTTP.with(|http| setup::worker(base, http, config, store, clock, narrator)).unwrap()

@@ -37,6 +37,8 @@ pub fn timeless(text: &str) -> String {
 pub struct Azure {
     child: Child,
     base: String,
+    /// The address of its page, if it has one.
+    pub web: Option<String>,
     pub environment: BTreeMap<String, String>,
     pub folder: TempDir,
     http: Client,
@@ -60,7 +62,8 @@ impl Azure {
         environment.insert("REKEY_CONFIG".into(), config.to_str().unwrap().into());
         environment.insert("REKEY_GRACE".into(), "3s".into());
         let http = Client::builder().no_proxy().build().unwrap();
-        Self { child, base: ready["base"].as_str().unwrap().into(), environment, folder, http }
+        let text = |name: &str| ready[name].as_str().map(str::to_owned);
+        Self { child, base: text("base").unwrap(), web: text("web"), environment, folder, http }
     }
 
     /// An Azure with these instances, each with two apps, and journals in Azurite.

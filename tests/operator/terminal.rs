@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::common::program::{Azure, program, text};
+use super::common::program::{Azure, PROGRAM, program, text};
 
 /// The commands that `--help` names.
 fn commands() -> BTreeSet<String> {
@@ -70,6 +70,34 @@ fn there_is_a_man_page_for_the_program_and_for_each_command() {
         "{}",
         text(&failed.stderr)
     );
+}
+
+/// Below the lines, as long as it lasts; without a terminal there are the lines alone.
+#[test]
+fn a_rotation_is_drawn_at_a_terminal_and_nowhere_else() {
+    const DRAWN: [&str; 3] = [
+        "sr-demo: on the Primary key: chat-func, chat-web, chat-web/staging",
+        "sr-demo: wave 1 is on its way: chat-web/staging",
+        "sr-demo: on the Secondary key: chat-func, chat-web, chat-web/staging",
+    ];
+    let azure = Azure::start(&[]);
+    let at_a_terminal = |line: &str| {
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("{PROGRAM} {line}"), "/dev/null"]).envs(&azure.environment);
+        let output = script.stdin(Stdio::null()).output().expect("this test needs script of util-linux");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+        text(&output.stdout)
+    };
+    let shown = at_a_terminal("rotate --now --yes");
+    for line in DRAWN {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let quiet = at_a_terminal("rotate --now --yes --quiet");
+    let piped = text(&azure.run(&["rotate", "--now", "--yes"]).stdout);
+    assert!(piped.contains("sr-demo: repointed to the "), "{piped}");
+    for line in DRAWN {
+        assert!(!quiet.contains(line) && !piped.contains(line), "{line}: {quiet} {piped}");
+    }
 }
 
 #[test]

@@ -47,6 +47,9 @@ pub struct Reply {
     /// What people read in the function's log.
     #[serde(default, rename = "Logs")]
     pub logs: Vec<String>,
+    /// What its output bindings are given, by their names.
+    #[serde(default, rename = "Outputs")]
+    pub outputs: Value,
 }
 
 /// What the host would count as a failure.
@@ -190,15 +193,26 @@ pub fn event(function: &str, event: &Value, now: DateTime<Utc>) -> Value {
 /// What calls a function that has an HTTP trigger, whose binding is called `req`, with a body of JSON.
 #[must_use]
 pub fn http(function: &str, body: &Value, now: DateTime<Utc>) -> Value {
-    let request = json!({
-        "Url": format!("http://127.0.0.1/api/{function}"),
-        "Method": "POST",
-        "Query": {},
-        "Headers": { "Content-Type": ["application/json"] },
-        "Params": {},
-        "Body": body.to_string(),
-    });
+    let mut request = asked(function, "POST", &json!({}));
+    request["Headers"] = json!({ "Content-Type": ["application/json"] });
+    request["Body"] = body.to_string().into();
     json!({ "Data": { "req": request }, "Metadata": { "sys": system(function, now) } })
+}
+
+/// The same of one that is only looked at, with parameters by their names.
+#[must_use]
+pub fn get(function: &str, query: &Value, now: DateTime<Utc>) -> Value {
+    json!({ "Data": { "req": asked(function, "GET", query) }, "Metadata": { "sys": system(function, now) } })
+}
+
+fn asked(function: &str, method: &str, query: &Value) -> Value {
+    json!({
+        "Url": format!("http://127.0.0.1/api/{function}"),
+        "Method": method,
+        "Query": query,
+        "Headers": {},
+        "Params": {},
+    })
 }
 
 fn system(function: &str, now: DateTime<Utc>) -> Value {

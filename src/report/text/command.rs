@@ -2,6 +2,13 @@
 
 #[cfg(feature = "command-line")]
 sentences! {
+    // `rotate`, below its lines at a terminal.
+    rotate_holders(name, key_type, who) = "{name}: on the {key_type} key: {who}";
+    ROTATE_NOBODY = "nobody";
+    rotate_invalid(name, who) = "{name}: on an invalid key: {who}";
+    rotate_wave(name, number, who) = "{name}: wave {number} is on its way: {who}";
+    rotate_not_well_yet(until, why) = "waiting until {until} at most for who is not well yet: {why}";
+
     // `man`.
     man_written(count, folder) = "{count} man pages are in {folder}";
     man_not_written(folder) = "could not write the man pages into {folder}";

@@ -39,9 +39,10 @@ use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
 use crate::azure::http::Http;
 use crate::clock::Clock;
-use crate::config::{Config, ServiceConfig};
+use crate::config::{self, Config, ServiceConfig};
 use crate::engine::act::RewriteError;
 use crate::engine::check::{Check, Reader};
+use crate::metrics::Metrics;
 use crate::overview::ServiceOverview;
 use crate::report::notify::Notifier;
 use crate::report::text::InWords;
@@ -90,6 +91,8 @@ pub struct Engine {
     pub clock: Arc<dyn Clock>,
     /// Tells the operator's webhook how runs ended.
     pub notifier: Option<Arc<Notifier>>,
+    /// Exports numbers, where somebody asks for them.
+    pub metrics: Option<Arc<Metrics>>,
     /// Hears what happens.
     pub narrator: Narrator,
 }
@@ -121,6 +124,13 @@ impl Engine {
         let app_locks = Arc::new(AppLocks::new(config.shared_consumers()));
         let notify = config.notify.clone();
         let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
+        let metrics = match &config.metrics {
+            config::Metrics::To(receiver) => {
+                let (receiver, clock) = ((**receiver).clone(), Arc::clone(&clock));
+                Some(Metrics::new(receiver, arm.clone(), http.clone(), clock))
+            }
+            config::Metrics::Off | config::Metrics::Wrong(_) => None,
+        };
         Self {
             config,
             arm,
@@ -138,6 +148,7 @@ impl Engine {
             store,
             clock,
             notifier,
+            metrics,
             narrator,
         }
     }
@@ -167,6 +178,9 @@ impl Engine {
             self.full_checks.note(order.intent.source, &report, self.clock.now());
             if let Some(notifier) = &self.notifier {
                 notifier.tell(&report);
+            }
+            if let Some(metrics) = &self.metrics {
+                metrics.count(&report);
             }
             report
         }

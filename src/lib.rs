@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod engine;
 pub mod handler;
 pub mod init;
+pub mod metrics;
 pub mod overview;
 pub mod panics;
 pub mod report;

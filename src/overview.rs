@@ -61,6 +61,9 @@ pub struct ServiceOverview {
     pub at: Option<DateTime<Utc>>,
     /// Until when that is known, by how often the timer runs where it was told: who looks may not know.
     pub known_until: Option<DateTime<Utc>>,
+    /// When a run last ended well that had checked the service.
+    #[serde(default)]
+    pub checked: Option<DateTime<Utc>>,
     pub condition: Condition,
     pub keys: Option<PerKey<KeyOverview>>,
     pub consumers: Vec<ConsumerOverview>,
@@ -192,6 +195,7 @@ impl ServiceOverview {
             summary: report.summary(),
         };
         Some(Self {
+            checked: observed.filter(|_| !run.failed).map(|_| now),
             condition,
             runs: vec![run],
             at: Some(now),
@@ -207,6 +211,7 @@ impl ServiceOverview {
             name: service.id.name().to_owned(),
             at: None,
             known_until: None,
+            checked: None,
             condition,
             keys: None,
             consumers: vec![],
@@ -259,6 +264,7 @@ impl ServiceOverview {
         }
         // One that a notice's run was told of twice is one.
         let earlier = before.runs.iter().filter(|run| self.runs.iter().all(|told| told.run != run.run));
+        self.checked = self.checked.or(before.checked);
         self.runs = self.runs.iter().chain(earlier).cloned().collect();
         self.runs.truncate(RUNS);
         self
@@ -273,7 +279,7 @@ impl ServiceOverview {
 
     /// Without what is another each time somebody looks.
     fn timeless(mut self) -> Self {
-        (self.at, self.known_until, self.runs) = (None, None, vec![]);
+        (self.at, self.known_until, self.checked, self.runs) = (None, None, None, vec![]);
         (self.timeline.to, self.windows.next) = (None, None);
         self.next_begins = None;
         self.consumers.iter_mut().for_each(|consumer| consumer.observed = None);

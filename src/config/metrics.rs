@@ -119,7 +119,7 @@ impl fmt::Debug for MetricsConfig {
 }
 
 /// What the environment says of metrics.
-pub(super) fn read(environment: &Environment) -> Metrics {
+pub fn read(environment: &Environment) -> Metrics {
     let environment = set(environment);
     let wanted = ENDPOINT.iter().any(|name| environment.get(name).is_some());
     let disabled = environment.get(DISABLED).is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));

@@ -19,6 +19,7 @@ mod run;
 mod silence;
 mod status;
 mod steps;
+mod tags;
 mod waits;
 mod watch;
 mod writers;
@@ -34,6 +35,7 @@ use tracing::Instrument;
 pub use dispatch::Dispatcher;
 pub use full_checks::FullChecks;
 pub use process::{AtWork, Calls, InUse, KeysInUse, Remembered, Stop};
+pub use tags::Tags;
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
@@ -82,6 +84,8 @@ pub struct Engine {
     pub remembered: Arc<Remembered>,
     /// What runs have told of their services, until it is kept.
     pub overviews: Arc<Mutex<Vec<ServiceOverview>>>,
+    /// What services are to be tagged with.
+    pub tags: Arc<Tags>,
     /// Asks those at work to stop.
     pub stop: Stop,
     /// How many are at work.
@@ -143,6 +147,7 @@ impl Engine {
             full_checks: Arc::default(),
             remembered: Arc::default(),
             overviews: Arc::default(),
+            tags: Arc::default(),
             stop: Stop::default(),
             at_work: AtWork::default(),
             store,

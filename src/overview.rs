@@ -9,6 +9,8 @@ pub mod kept;
 pub mod page;
 pub mod timeline;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,9 @@ pub struct ServiceOverview {
     pub at: Option<DateTime<Utc>>,
     /// Until when that is known, by how often the timer runs where it was told: who looks may not know.
     pub known_until: Option<DateTime<Utc>>,
+    /// The tags that the service was last given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tagged: BTreeMap<String, String>,
     /// When a run last ended well that had checked the service.
     #[serde(default)]
     pub checked: Option<DateTime<Utc>>,
@@ -211,6 +216,7 @@ impl ServiceOverview {
             name: service.id.name().to_owned(),
             at: None,
             known_until: None,
+            tagged: BTreeMap::new(),
             checked: None,
             condition,
             keys: None,
@@ -251,6 +257,19 @@ impl ServiceOverview {
         }
     }
 
+    /// The tags that the service should have. When a key was made that is none of ours, nobody knows.
+    pub fn tags(&self) -> BTreeMap<String, String> {
+        let keys = || self.keys.iter().flat_map(PerKey::iter).map(|(_, key)| key);
+        let made = keys().filter(|key| key.origin == Origin::Ours).map(|key| key.created).max();
+        let time = |at: Option<DateTime<Utc>>| at.map_or_else(|| "none".to_owned(), readable);
+        let tags = [
+            ("rekey-last-rotated", time(made)),
+            ("rekey-next-due", time(self.next_due)),
+            ("rekey-condition", self.condition.state.name().to_owned()),
+        ];
+        tags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     /// The same after an earlier one: since when it stands so, and the runs before.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
@@ -265,6 +284,9 @@ impl ServiceOverview {
         // One that a notice's run was told of twice is one.
         let earlier = before.runs.iter().filter(|run| self.runs.iter().all(|told| told.run != run.run));
         self.checked = self.checked.or(before.checked);
+        if self.tagged.is_empty() {
+            self.tagged.clone_from(&before.tagged);
+        }
         self.runs = self.runs.iter().chain(earlier).cloned().collect();
         self.runs.truncate(RUNS);
         self

@@ -231,6 +231,7 @@ impl Runner for Arc<Dispatcher> {
             Trigger::Report(report) => self.reported(&report, invocation.deadline).await,
             Trigger::Status(asked) => self.status(&asked).await,
         };
+        self.engine.tag(invocation.deadline).await;
         if let Some(metrics) = &self.engine.metrics {
             metrics.flush(invocation.deadline).await;
         }

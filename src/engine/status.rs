@@ -33,7 +33,7 @@ impl Engine {
             metrics.observe(kept.as_ref().ok().and_then(|kept| kept.as_deref().ok()).unwrap_or(&told));
         }
         let why = match kept {
-            Ok(Ok(_)) => return,
+            Ok(Ok(known)) => return self.note_tags(known),
             Ok(Err(error)) => cause::told(&error),
             Err(_) => words::no_answer_within(rounded(PATIENCE)),
         };

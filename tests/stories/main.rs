@@ -24,6 +24,7 @@ mod unfinished;
 mod unseen;
 mod values;
 mod vaults;
+mod tags;
 mod waves;
 mod windows;
 mod writers;

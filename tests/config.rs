@@ -983,9 +983,7 @@ fn a_file_that_is_something_else_is_refused_soon() {
 /// What is wrong with the settings of metrics; nothing if they are in order, or there are none.
 fn wrong_metrics(settings: &[(&str, &str)]) -> Option<String> {
     match metrics::read(&settings.iter().copied().collect()) {
-        Metrics::Wrong(faults) => {
-            Some(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        }
+        Metrics::Wrong(faults) => Some(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
         Metrics::Off | Metrics::To(_) => None,
     }
 }

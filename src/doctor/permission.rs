@@ -42,7 +42,8 @@ const WRITE_WHY: &str =
 const NAMING_WHY: &str =
     "who writes an old string back into it is not named (name_writers), and nothing else says why";
 
-const TAGS_WHY: &str = "it is not tagged with when it was rotated and how it stands (tags); nothing else depends on that";
+const TAGS_WHY: &str =
+    "it is not tagged with when it was rotated and how it stands (tags); nothing else depends on that";
 
 const STORE_WHY: &str = "it cannot be given a new key, and whoever reads it stays cut off when the key is regenerated from outside";
 

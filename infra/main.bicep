@@ -37,6 +37,9 @@ param appConfigurationStores string[] = []
 @description('Whether the app may read in the activity log who wrote to the apps, for name_writers in rekey.toml.')
 param nameWriters bool = false
 
+@description('Whether the app may tag the instances with when they were rotated and how they stand, for tags in rekey.toml.')
+param tagInstances bool = false
+
 @description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: names and texts. They win over what is set here. For a secret, such as the URL of a webhook, the text of a Key Vault reference.')
 param settings { *: string } = {}
 
@@ -190,6 +193,7 @@ module access 'modules/access.bicep' = [for group in groups: {
     staticWebApps: staticWebApps
     appConfigurationStores: appConfigurationStores
     nameWriters: nameWriters
+    tagInstances: tagInstances
   }
 }]
 

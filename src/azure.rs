@@ -12,3 +12,4 @@ pub mod http;
 pub mod rbac;
 pub mod resources;
 pub mod services;
+pub mod tags;

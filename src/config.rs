@@ -9,6 +9,7 @@ mod external;
 mod fault;
 mod file;
 mod load;
+pub mod metrics;
 mod notify;
 mod places;
 mod policy;
@@ -39,6 +40,7 @@ pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, load, load_from, name_file};
 pub(crate) use load::{config_path, given_file};
+pub use metrics::{Metrics, MetricsConfig};
 pub use notify::NotifyConfig;
 pub use policy::{PolicySetting, policy_settings};
 pub use storage::{BlobAccess, BlobConfig};
@@ -62,6 +64,8 @@ pub struct Config {
     pub watch: Option<Duration>,
     /// Who is told how things went.
     pub notify: Option<NotifyConfig>,
+    /// Who is told numbers.
+    pub metrics: Metrics,
     /// The timer's schedule as the Functions host reads it (`ROTATION_SCHEDULE`).
     pub schedule: Option<String>,
     /// Whether somebody has disabled the timer, and wants no rotation.

@@ -19,6 +19,7 @@ mod run;
 mod silence;
 mod status;
 mod steps;
+mod tags;
 mod waits;
 mod watch;
 mod writers;
@@ -34,14 +35,16 @@ use tracing::Instrument;
 pub use dispatch::Dispatcher;
 pub use full_checks::FullChecks;
 pub use process::{AtWork, Calls, InUse, KeysInUse, Remembered, Stop};
+pub use tags::Tags;
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
 use crate::azure::http::Http;
 use crate::clock::Clock;
-use crate::config::{Config, ServiceConfig};
+use crate::config::{self, Config, ServiceConfig};
 use crate::engine::act::RewriteError;
 use crate::engine::check::{Check, Reader};
+use crate::metrics::Metrics;
 use crate::overview::ServiceOverview;
 use crate::report::notify::Notifier;
 use crate::report::text::InWords;
@@ -81,6 +84,8 @@ pub struct Engine {
     pub remembered: Arc<Remembered>,
     /// What runs have told of their services, until it is kept.
     pub overviews: Arc<Mutex<Vec<ServiceOverview>>>,
+    /// What services are to be tagged with.
+    pub tags: Arc<Tags>,
     /// Asks those at work to stop.
     pub stop: Stop,
     /// How many are at work.
@@ -90,6 +95,8 @@ pub struct Engine {
     pub clock: Arc<dyn Clock>,
     /// Tells the operator's webhook how runs ended.
     pub notifier: Option<Arc<Notifier>>,
+    /// Exports numbers, where somebody asks for them.
+    pub metrics: Option<Arc<Metrics>>,
     /// Hears what happens.
     pub narrator: Narrator,
 }
@@ -121,6 +128,13 @@ impl Engine {
         let app_locks = Arc::new(AppLocks::new(config.shared_consumers()));
         let notify = config.notify.clone();
         let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
+        let metrics = match &config.metrics {
+            config::Metrics::To(receiver) => {
+                let (receiver, clock) = ((**receiver).clone(), Arc::clone(&clock));
+                Some(Metrics::new(receiver, arm.clone(), http.clone(), clock))
+            }
+            config::Metrics::Off | config::Metrics::Wrong(_) => None,
+        };
         Self {
             config,
             arm,
@@ -133,11 +147,13 @@ impl Engine {
             full_checks: Arc::default(),
             remembered: Arc::default(),
             overviews: Arc::default(),
+            tags: Arc::default(),
             stop: Stop::default(),
             at_work: AtWork::default(),
             store,
             clock,
             notifier,
+            metrics,
             narrator,
         }
     }
@@ -167,6 +183,9 @@ impl Engine {
             self.full_checks.note(order.intent.source, &report, self.clock.now());
             if let Some(notifier) = &self.notifier {
                 notifier.tell(&report);
+            }
+            if let Some(metrics) = &self.metrics {
+                metrics.count(&report);
             }
             report
         }

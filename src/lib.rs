@@ -14,6 +14,7 @@ pub mod engine;
 pub mod handler;
 pub mod init;
 mod loopback;
+pub mod metrics;
 pub mod overview;
 pub mod panics;
 pub mod report;

@@ -9,6 +9,8 @@ pub mod kept;
 pub mod page;
 pub mod timeline;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,12 @@ pub struct ServiceOverview {
     pub at: Option<DateTime<Utc>>,
     /// Until when that is known, by how often the timer runs where it was told: who looks may not know.
     pub known_until: Option<DateTime<Utc>>,
+    /// The tags that the service was last given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tagged: BTreeMap<String, String>,
+    /// When a run last ended well that had checked the service.
+    #[serde(default)]
+    pub checked: Option<DateTime<Utc>>,
     pub condition: Condition,
     pub keys: Option<PerKey<KeyOverview>>,
     pub consumers: Vec<ConsumerOverview>,
@@ -192,6 +200,7 @@ impl ServiceOverview {
             summary: report.summary(),
         };
         Some(Self {
+            checked: observed.filter(|_| !run.failed).map(|_| now),
             condition,
             runs: vec![run],
             at: Some(now),
@@ -207,6 +216,8 @@ impl ServiceOverview {
             name: service.id.name().to_owned(),
             at: None,
             known_until: None,
+            tagged: BTreeMap::new(),
+            checked: None,
             condition,
             keys: None,
             consumers: vec![],
@@ -246,6 +257,19 @@ impl ServiceOverview {
         }
     }
 
+    /// The tags that the service should have. When a key was made that is none of ours, nobody knows.
+    pub fn tags(&self) -> BTreeMap<String, String> {
+        let keys = || self.keys.iter().flat_map(PerKey::iter).map(|(_, key)| key);
+        let made = keys().filter(|key| key.origin == Origin::Ours).map(|key| key.created).max();
+        let time = |at: Option<DateTime<Utc>>| at.map_or_else(|| "none".to_owned(), readable);
+        let tags = [
+            ("rekey-last-rotated", time(made)),
+            ("rekey-next-due", time(self.next_due)),
+            ("rekey-condition", self.condition.state.name().to_owned()),
+        ];
+        tags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     /// The same after an earlier one: since when it stands so, and the runs before.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
@@ -259,6 +283,10 @@ impl ServiceOverview {
         }
         // One that a notice's run was told of twice is one.
         let earlier = before.runs.iter().filter(|run| self.runs.iter().all(|told| told.run != run.run));
+        self.checked = self.checked.or(before.checked);
+        if self.tagged.is_empty() {
+            self.tagged.clone_from(&before.tagged);
+        }
         self.runs = self.runs.iter().chain(earlier).cloned().collect();
         self.runs.truncate(RUNS);
         self
@@ -273,7 +301,7 @@ impl ServiceOverview {
 
     /// Without what is another each time somebody looks.
     fn timeless(mut self) -> Self {
-        (self.at, self.known_until, self.runs) = (None, None, vec![]);
+        (self.at, self.known_until, self.checked, self.runs) = (None, None, None, vec![]);
         (self.timeline.to, self.windows.next) = (None, None);
         self.next_begins = None;
         self.consumers.iter_mut().for_each(|consumer| consumer.observed = None);

@@ -675,7 +675,7 @@ async fn every_operation_names_the_right_that_it_needs() {
     let of_key_values = [Reply::json(403, ""), key_value("e1", &keys.primary), Reply::json(403, "")];
     let of_lists = [forbidden(), Reply::json(403, "")];
     let all =
-        std::iter::repeat_with(forbidden).take(33).chain(of_secrets).chain(of_key_values).chain(of_lists);
+        std::iter::repeat_with(forbidden).take(34).chain(of_secrets).chain(of_key_values).chain(of_lists);
     let server = Server::play(all).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
@@ -700,6 +700,7 @@ async fn every_operation_names_the_right_that_it_needs() {
         arm.links(&app[0].to_string()).await.unwrap_err(),
         arm.authentication(&app[0]).await.unwrap_err(),
         arm.writes_in_group(("s", "g"), Utc::now(), Utc::now()).await.unwrap_err(),
+        arm.merge_tags(&chat(), &BTreeMap::new()).await.unwrap_err(),
     ];
     for via in [ASYNC, LOCATION] {
         let url = via(server.base.to_string());

@@ -201,6 +201,7 @@ async fn of_a_webhook_the_status_is_all() {
             service: chat(),
             run: "notice/1".into(),
             events: vec![],
+            rotations: vec![],
             recorded: vec![],
             repaired_in: None,
             foreseen: None,

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rekey_core::model::KeyType;
 use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
-use signalr_rekey::config::{Cloud, Config, Environment, Faults, StateConfig, load, load_from};
+use signalr_rekey::config::{
+    Cloud, Config, Environment, Faults, Metrics, StateConfig, load, load_from, metrics,
+};
 use url::Url;
 
 const INSTANCE: &str =
@@ -195,6 +197,7 @@ settle_within = "10m"
 on_unhealthy = "stop"
 home = "Primary"
 name_writers = true
+tags = true
 watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
@@ -230,6 +233,7 @@ verify = "data-plane"
         on_unhealthy: OnUnhealthy::Stop,
         home: Some(KeyType::Primary),
         name_writers: true,
+        tags: true,
         waves: BTreeMap::new(),
         watched: BTreeSet::new(),
     };
@@ -808,7 +812,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, approval, spread, pause_between_waves, restarts_at_once, gate_after, settle_within, on_unhealthy, home, name_writers, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, approval, spread, pause_between_waves, restarts_at_once, gate_after, settle_within, on_unhealthy, home, name_writers, tags, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 
@@ -974,4 +978,70 @@ fn a_file_that_is_something_else_is_refused_soon() {
     let faults = load_from(&text, "rekey.toml", &Environment::default()).unwrap_err();
     assert_eq!(faults.iter().count(), 100);
     assert!(faults.to_string().ends_with("\n  and perhaps more: fix these first"), "{faults}");
+}
+
+/// What is wrong with the settings of metrics; nothing if they are in order, or there are none.
+fn wrong_metrics(settings: &[(&str, &str)]) -> Option<String> {
+    match metrics::read(&settings.iter().copied().collect()) {
+        Metrics::Wrong(faults) => Some(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        Metrics::Off | Metrics::To(_) => None,
+    }
+}
+
+#[test]
+fn wrong_settings_of_metrics_are_told_without_their_values_and_stop_nothing_else() {
+    const GENERAL: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example:4318");
+    for (setting, value, said) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "grpc is not spoken here; write http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "s3cret", "write http/protobuf or http/json"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "s3cret:4318", "this is no URL of http or https"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "s3cret", "this is no list of headers"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=b%0As3cret", "this is no list of headers"),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a b=s3cret", "this is no list of headers"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "write a whole number above 0, such as 10000"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "0", "this is no number of milliseconds"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "s3cret", "write cumulative or delta"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "s3cret", "this is no list of attributes"),
+        ("OTEL_METRICS_EXPORTER", "prometheus", "write otlp, or none"),
+    ] {
+        let told = wrong_metrics(&[GENERAL, (setting, value)]).unwrap();
+        assert!(told.starts_with(&format!("{setting}: ")) && told.contains(said), "{told}");
+        assert!(!told.contains("s3cret"), "{told}");
+        // What another program is told is none of ours.
+        assert_eq!(wrong_metrics(&[(setting, value)]).filter(|_| !setting.ends_with("ENDPOINT")), None);
+        let text = format!("[[instance]]\nid = \"{INSTANCE}\"\napps = [\"{APP}\"]\n");
+        let settings = [GENERAL, (setting, value)];
+        assert!(load_from(&text, "rekey.toml", &settings.into_iter().collect()).is_ok());
+    }
+    // Secrets go over https, or to this machine.
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=s3cret");
+    for (endpoint, is_wrong) in [
+        ("http://collector.example:4318", true),
+        ("https://collector.example:4318", false),
+        ("http://127.0.0.1:4318", false),
+    ] {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+        assert_eq!(wrong_metrics(&[endpoint]), None, "without a secret");
+        let told = wrong_metrics(&[endpoint, headers]);
+        assert_eq!(told.is_some_and(|told| told.contains("over https only")), is_wrong, "{endpoint:?}");
+    }
+    let with_user = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:s3cret@collector.example")];
+    assert!(wrong_metrics(&with_user).is_some_and(|told| !told.contains("s3cret")));
+}
+
+#[test]
+fn metrics_are_off_unless_an_endpoint_is_set() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:4318/v1/metrics");
+    for off in [
+        &[][..],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")],
+        &[endpoint, ("OTEL_METRICS_EXPORTER", "none")],
+        &[endpoint, ("OTEL_SDK_DISABLED", "TRUE")],
+    ] {
+        assert!(matches!(metrics::read(&off.iter().copied().collect()), Metrics::Off), "{off:?}");
+    }
+    let on = [endpoint, ("OTEL_SDK_DISABLED", "1"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "")];
+    let Metrics::To(config) = metrics::read(&on.into_iter().collect()) else { panic!("they are on") };
+    let shown = format!("{config:?}");
+    insta::assert_snapshot!(shown, @r#"MetricsConfig { host: "127.0.0.1", headers: 0, protocol: Protobuf, temporality: Cumulative, timeout: 10s, .. }"#);
 }

@@ -148,8 +148,9 @@ fn the_roles_allow_exactly_what_the_handler_does() {
     let needed = actions_of(rbac::of_handler());
     let (wide, narrow): (BTreeSet<_>, BTreeSet<_>) =
         needed.into_iter().partition(|action| action.contains("/locations/"));
-    // Who wrote to an app may be read where that is asked for, and nowhere else.
-    let naming: BTreeSet<String> = rbac::naming_writers().map(ToOwned::to_owned).collect();
+    // Who wrote to an app may be read, and a service be tagged, where that is asked for, and nowhere else.
+    let naming = rbac::naming_writers().chain(rbac::tagging());
+    let naming: BTreeSet<String> = naming.map(ToOwned::to_owned).collect();
     let narrow_of = |name: &str| if name == "full" { &narrow | &naming } else { narrow.clone() };
     for name in ALL {
         let mut scopes = BTreeSet::new();
@@ -256,8 +257,9 @@ fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
 }
 
 /// The families of operations in Azure's contracts that the client asks for.
-const FAMILIES: [&str; 17] = [
+const FAMILIES: [&str; 18] = [
     "Resources",
+    "Tags",
     "Vaults",
     "Linker",
     "SignalR",

@@ -5,8 +5,10 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
 use common::log::Log;
 use common::{HOUR, KEY_MARK, MINUTE, Story};
 use embedded_azure::{
@@ -17,7 +19,7 @@ use rekey_core::model::{KeyType, KeyValueId};
 use rekey_core::notice::Event;
 use rekey_core::time::delta;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::config::{KeyValueConfig, SecretConfig};
+use signalr_rekey::config::{KeyValueConfig, SecretConfig, metrics};
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::check::{Check, Reader};
 use signalr_rekey::handler::{Invocation, Runner, StatusAsked, Trigger};
@@ -26,7 +28,7 @@ use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// What must be in no output. `eyJ` begins every JSON Web Token.
-const SECRETS: [&str; 4] = [KEY_MARK, "eyJ", "&s=", "AccessKey="];
+const SECRETS: [&str; 5] = [KEY_MARK, "eyJ", "&s=", "AccessKey=", "HEADERSECRET"];
 
 fn search(what: &str, text: &str) {
     for secret in SECRETS {
@@ -119,6 +121,23 @@ fn captured() -> Log {
     log
 }
 
+/// Whom the processes of a story export metrics to; what it was sent.
+async fn receiver(story: &mut Story) -> Arc<Mutex<String>> {
+    let sent = Arc::<Mutex<String>>::default();
+    let taken = Arc::clone(&sent);
+    let take = move |body: String| async move { taken.lock().unwrap().push_str(&body) };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(take)).await });
+    let settings = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=HEADERSECRET"),
+    ];
+    story.config.metrics = metrics::read(&settings.into_iter().collect());
+    sent
+}
+
 #[tokio::test]
 async fn no_secret_leaves_the_process() {
     let log = captured();
@@ -152,6 +171,7 @@ async fn no_secret_leaves_the_process() {
         ..World::default()
     };
     let mut story = Story::of(world, Options::default()).await;
+    let exported = receiver(&mut story).await;
     let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
     story.config.instances[0].vault_secrets =
         vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
@@ -192,6 +212,10 @@ async fn no_secret_leaves_the_process() {
         "the log is captured"
     );
     search("the log", &logged);
+
+    let exported = exported.lock().unwrap().clone();
+    assert!(exported.contains("signalr_rekey.repairs"), "metrics are captured");
+    search("the metrics", &exported);
 
     let journal = story.journal().await;
     search("the journal's Debug", &format!("{journal:#?}"));

@@ -32,8 +32,13 @@ param appConfigurationStores string[]
 @description('Whether the app may read who wrote to the apps, container apps and static web apps (name_writers).')
 param nameWriters bool
 
+@description('Whether the app may tag the instances (tags).')
+param tagInstances bool
+
 // Azure shows of its activity log what may be read on the resource that an entry is of.
 var naming = nameWriters ? ['Microsoft.Insights/eventtypes/values/read'] : []
+
+var tagging = tagInstances ? ['Microsoft.Resources/tags/write'] : []
 
 // Ids compare without regard to case. Behind .../providers/Microsoft.Web/sites/ stands the app, or app/slots/slot.
 var here = toLower('${resourceGroup().id}/')
@@ -68,13 +73,13 @@ resource rotateKeys 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
     ]
     permissions: [
       {
-        actions: [
+        actions: concat([
           'Microsoft.SignalRService/SignalR/listkeys/action'
           'Microsoft.SignalRService/SignalR/regeneratekey/action'
           'Microsoft.SignalRService/SignalR/operationStatuses/read'
           'Microsoft.SignalRService/SignalR/operationResults/read'
           'Microsoft.Authorization/permissions/read'
-        ]
+        ], tagging)
       }
     ]
   }

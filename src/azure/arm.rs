@@ -16,6 +16,7 @@ mod request;
 mod retry;
 mod said;
 mod sync_tokens;
+mod tally;
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,6 +43,8 @@ pub(in crate::azure) use said::tidy;
 
 use gate::{Gate, Turn};
 use sync_tokens::SyncTokens;
+use tally::Tally;
+pub use tally::{Left, Sent};
 
 use crate::azure::cloud::{Cloud, scope};
 use crate::azure::http::{Http, Insecure, check_secure};
@@ -105,6 +108,8 @@ struct Shared {
     jitter_seed: AtomicU64,
     /// Until when it was said that a 429 is waited for.
     told_of_wait: Mutex<Option<DateTime<Utc>>>,
+    /// What was sent so far.
+    tally: Tally,
 }
 
 /// What a client is made of.
@@ -142,6 +147,7 @@ impl Arm {
             gate,
             jitter_seed,
             told_of_wait,
+            tally: Tally::default(),
         });
         Ok(Self { shared, deadline: None, resends_until: None, timing: None, trace: None, turn })
     }
@@ -194,6 +200,16 @@ impl Arm {
     #[must_use]
     pub fn no_later_than(&self, deadline: DateTime<Utc>) -> Self {
         self.until(self.deadline.map_or(deadline, |own| own.min(deadline)))
+    }
+
+    /// The requests that this process has sent.
+    pub fn sent_so_far(&self) -> Vec<Sent> {
+        self.shared.tally.sent()
+    }
+
+    /// What Azure said was left of the requests that it takes.
+    pub fn left_of_requests(&self) -> Vec<Left> {
+        self.shared.gate.told()
     }
 
     /// The URL of a resource or operation. An id holds nothing that has a meaning of its own in a URL.

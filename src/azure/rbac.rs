@@ -7,12 +7,13 @@ use super::arm::{self, AskedBy, Operation};
 use super::consumers::Place;
 use super::resources;
 use super::services::KeyService;
+use super::tags;
 use rekey_core::model::ServiceType;
 
 /// Every operation of the client, with the Azure RBAC actions that it needs.
 pub fn operations() -> Vec<Operation> {
     let services = ServiceType::ALL.into_iter().flat_map(|kind| kind.operations().all());
-    let others = resources::OPERATIONS.into_iter().chain([activity_log::LIST]);
+    let others = resources::OPERATIONS.into_iter().chain([activity_log::LIST, tags::UPDATE]);
     services.chain(Place::operations()).chain(arm::OPERATIONS).chain(others).collect()
 }
 
@@ -27,6 +28,11 @@ pub fn on_the_resource(operations: impl IntoIterator<Item = Operation>) -> BTree
 /// The actions that it needs besides where it is to name who wrote an old string back.
 pub fn naming_writers() -> impl Iterator<Item = &'static str> {
     activity_log::LIST.actions.iter().copied()
+}
+
+/// The actions that it needs on a service besides where it is to tag it.
+pub fn tagging() -> impl Iterator<Item = &'static str> {
+    tags::UPDATE.actions.iter().copied()
 }
 
 /// Those that the deployed handler asks for. Kept by `tests/infra.rs`, which plays rotations and compares, and which compares

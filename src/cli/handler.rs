@@ -7,14 +7,15 @@ use super::{HANDLER_PORT, load};
 use crate::azure::credentials::is_in_azure;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
-use crate::config::Environment;
+use crate::config::{Environment, Metrics};
 use crate::doctor::{Circumstances, FirstRun};
 use crate::engine::{Dispatcher, Engine};
 use crate::handler::{self, Budgets, Hosting, Patience};
 use crate::report::cause;
-use crate::report::text::command as words;
+use crate::report::text::{command as words, metrics};
 use crate::schedule;
 use crate::terminal::{self, Exit, INTERRUPTED, stopped};
+use rekey_core::time::delta;
 
 /// Serves until it is killed, asked to stop, or its host is gone. It never leaves with 0: the host does not restart what
 /// does.
@@ -41,6 +42,9 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
             return Exit::Wrong;
         }
     };
+    if let Metrics::Wrong(faults) = &rekey.config.metrics {
+        faults.iter().for_each(|fault| tracing::error!("{}", metrics::wrong(fault)));
+    }
     let fault = schedule::no_timer(environment, clock.now());
     if let Some(fault) = &fault {
         tracing::error!("{fault}");
@@ -102,6 +106,9 @@ async fn leave(rekey: &Engine, parent: Parent, clock: &dyn Clock) {
     if let Some(notifier) = &rekey.notifier {
         // Dropped announcements are told of in the log by whoever dropped them.
         let _ = tokio::time::timeout(LAST_WORDS, notifier.drain()).await;
+    }
+    if let Some(metrics) = &rekey.metrics {
+        metrics.flush(clock.now() + delta(LAST_WORDS)).await;
     }
 }
 

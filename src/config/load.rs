@@ -201,6 +201,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
         timer_budget,
         watch,
         notify,
+        metrics: settings.metrics,
         schedule: settings.schedule,
         timer_disabled: settings.timer_disabled,
         own_site: settings.own_site,

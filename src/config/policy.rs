@@ -111,6 +111,7 @@ policy_settings! {
     on_unhealthy: OnUnhealthy = OneOf(&ON_UNHEALTHY), None;
     home: Option<KeyType> = OneOf(&HOME), None;
     name_writers: bool = YesNo, None;
+    tags: bool = YesNo, None;
 }
 
 /// When working apps may be moved.

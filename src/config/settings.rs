@@ -10,7 +10,7 @@ use super::fault::{Report, Sourced};
 use super::notify::{SigningKey, Webhook, signing_key, webhook_url};
 use super::policy::PolicyLayer;
 use super::values::{Lasting, choice, nearest, resource_manager};
-use super::{AzureConfig, Cloud, Environment, StateConfig, storage};
+use super::{AzureConfig, Cloud, Environment, Metrics, StateConfig, metrics, storage};
 use crate::azure::credentials::{HalfSet, half_set};
 use crate::schedule;
 
@@ -21,6 +21,7 @@ pub(super) struct Settings {
     pub(super) watch: Option<Sourced<Duration>>,
     pub(super) webhook: Option<Sourced<Webhook>>,
     pub(super) signing_key: Option<Sourced<SigningKey>>,
+    pub(super) metrics: Metrics,
     pub(super) azure: Option<AzureConfig>,
     pub(super) state: Option<StateConfig>,
     pub(super) schedule: Option<String>,
@@ -55,6 +56,7 @@ pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settin
         watch: reader.read("REKEY_WATCH", &Lasting("60s")),
         webhook: reader.get("REKEY_NOTIFY_WEBHOOK", "https://…", webhook_url),
         signing_key: reader.get("REKEY_NOTIFY_SECRET", "the base64 of 32 random bytes", signing_key),
+        metrics: metrics::read(environment),
         state: state(&mut reader, azure.as_ref().map_or(Cloud::Public, |azure| azure.cloud)),
         azure,
         schedule: environment.get(schedule::SETTING).map(Into::into),

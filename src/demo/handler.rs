@@ -18,7 +18,7 @@ use super::Trouble;
 
 /// What the operator may have set for real work: none of it reaches the handler, so that it cannot touch a real
 /// Azure. What the demo itself gives is set afterwards.
-const NOT_INHERITED: [&str; 11] = [
+const NOT_INHERITED: [&str; 12] = [
     "AZURE",
     "REKEY_",
     "IDENTITY_",
@@ -29,6 +29,7 @@ const NOT_INHERITED: [&str; 11] = [
     "ROTATION_",
     "ARM_",
     "SYSTEM_",
+    "OTEL_",
     "RUST_LOG",
 ];
 

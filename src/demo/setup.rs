@@ -23,7 +23,7 @@ use crate::azure::arm::{Arm, ArmOptions};
 use crate::azure::data_plane::DataPlane;
 use crate::azure::http::{Http, Insecure};
 use crate::clock::Clock;
-use crate::config::{AppConfig, AzureConfig, Cloud, Config, ServiceConfig, StateConfig};
+use crate::config::{AppConfig, AzureConfig, Cloud, Config, Metrics, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator};
 use crate::schedule;
 use crate::store::Store;
@@ -133,6 +133,7 @@ pub fn config(world: &World, policy: &Policy) -> Result<Config, IdError> {
         timer_budget: Duration::from_secs(9 * 60),
         watch: None,
         notify: None,
+        metrics: Metrics::Off,
         schedule: None,
         timer_disabled: false,
         own_site: None,

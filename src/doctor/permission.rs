@@ -15,6 +15,7 @@ use crate::azure::consumers::{ConsumerKind, Place as AnyPlace};
 use crate::azure::discovery::by_value;
 use crate::azure::rbac::on_the_resource;
 use crate::azure::services::{KeyService, ServiceOperations};
+use crate::azure::tags;
 use crate::engine::check::Refusal;
 use crate::report::cause;
 use rekey_core::model::{AppId, ConsumerId, ContainerAppKind, ServiceId, ServiceType};
@@ -40,6 +41,9 @@ const WRITE_WHY: &str =
 
 const NAMING_WHY: &str =
     "who writes an old string back into it is not named (name_writers), and nothing else says why";
+
+const TAGS_WHY: &str =
+    "it is not tagged with when it was rotated and how it stands (tags); nothing else depends on that";
 
 const STORE_WHY: &str = "it cannot be given a new key, and whoever reads it stays cut off when the key is regenerated from outside";
 
@@ -139,8 +143,12 @@ pub(super) fn of_instance(facts: &InstanceFacts<'_>, caller: &Caller) -> Vec<Fin
         scope.judge(list_keys, Tried::of(facts.listed.as_ref().err())),
     ]);
     findings.extend(changing(kind).map(|need| scope.judge(need, Tried::Never)));
+    findings.extend(facts.config.policy.tags.then(|| scope.judge(TAGGING, Tried::Never)));
     findings
 }
+
+/// What it needs besides to tag it.
+const TAGGING: Need = Need { operation: tags::UPDATE, severity: Severity::Warning, why: TAGS_WHY };
 
 /// What a run needs of a service that it does not try before it has to.
 fn changing(kind: ServiceType) -> [Need; 2] {

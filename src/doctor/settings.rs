@@ -11,7 +11,7 @@ use super::fixes;
 use crate::azure::consumers::Place;
 use crate::azure::consumers::app_service::UpdateStrategy;
 use crate::azure::http::is_loopback;
-use crate::config::{Config, Environment, ServiceConfig};
+use crate::config::{Config, Environment, Metrics, ServiceConfig};
 use crate::report::cause;
 use crate::report::text::rounded;
 use crate::schedule::{GOOD, SETTING, longest_gap};
@@ -28,14 +28,34 @@ const CLIENT: &str = "AZURE_CLIENT_ID";
 /// The app settings that the platform and the Functions host go by (docs: App settings reference for Azure Functions;
 /// Environment variables and app settings in Azure App Service). Only for `--as-deployed`.
 pub(super) fn environment(config: &Config, environment: &Environment, own: Option<&AppId>) -> Vec<Finding> {
-    vec![
+    let always = [
         identity(environment, own),
         client(config),
         site(config),
         runtime(environment, own),
         host_storage(environment),
         manager(config, own),
-    ]
+    ];
+    always.into_iter().chain(metrics(config)).collect()
+}
+
+/// Whether metrics get to where somebody wants them. Where nobody does, there is nothing to tell.
+fn metrics(config: &Config) -> Option<Finding> {
+    const NAME: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    match &config.metrics {
+        Metrics::Off => None,
+        Metrics::To(receiver) => {
+            let what = format!("metrics are exported to {}", receiver.host());
+            Some(Finding::ok(Check::Environment, NAME, what))
+        }
+        Metrics::Wrong(faults) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let what = format!("no metrics are exported: {}", faults.join("; "));
+            let why = "somebody asks for metrics, and nothing is exported until these settings are right; keys are \
+                       rotated all the same";
+            Some(Finding::warning(Check::Environment, NAME, what, why))
+        }
+    }
 }
 
 fn is_set(environment: &Environment, name: &str) -> bool {

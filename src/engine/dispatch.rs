@@ -225,12 +225,17 @@ impl Dispatcher {
 #[async_trait]
 impl Runner for Arc<Dispatcher> {
     async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
-        match trigger {
+        let outcome = match trigger {
             Trigger::Timer => self.rotate(&invocation).await,
             Trigger::Events(events) => self.notices(&events).await,
             Trigger::Report(report) => self.reported(&report, invocation.deadline).await,
             Trigger::Status(asked) => self.status(&asked).await,
+        };
+        self.engine.tag(invocation.deadline).await;
+        if let Some(metrics) = &self.engine.metrics {
+            metrics.flush(invocation.deadline).await;
         }
+        outcome
     }
 
     fn is_leaving(&self) -> bool {

@@ -20,6 +20,8 @@ pub(super) struct RunLog {
     started: DateTime<Utc>,
     events: Vec<RunEvent>,
     recorded: Vec<Event>,
+    /// Of each rotation that was over, whether nothing is left to be done.
+    rotations: Vec<bool>,
     /// When something was last done.
     progressed: DateTime<Utc>,
     /// When the last stale app was written.
@@ -65,6 +67,7 @@ impl RunLog {
             started: now,
             events: Vec::new(),
             recorded: Vec::new(),
+            rotations: Vec::new(),
             progressed: now,
             repaired: None,
             claim: intent.claim,
@@ -126,6 +129,7 @@ impl RunLog {
                 self.approvals.clear();
             }
             RunEvent::Foreseen(forecast) => self.foreseen = Some(*forecast),
+            RunEvent::RotationOver { finished } => self.rotations.push(finished),
             RunEvent::Polled => self.polls += 1,
             RunEvent::NotProved { why, passes } => self.unproved = Some((why, passes)),
             RunEvent::WritersAsked => self.writers_asked = true,
@@ -257,6 +261,7 @@ impl RunLog {
             repaired_in: self.repaired.map(since),
             events: self.events,
             recorded: self.recorded,
+            rotations: self.rotations,
             seen: self.seen,
             known: self.known,
             cut_off: self.cut_off,

@@ -15,7 +15,7 @@ use crate::report::text::run::{document_not_made, evidence_left_out, old_key_los
 use crate::report::{RunEvent, cause};
 use crate::store::{self, Lease};
 use rekey_core::evidence;
-use rekey_core::journal::{Event, Fate, LeftOut};
+use rekey_core::journal::{Change, Event, Fate, LeftOut};
 use rekey_core::model::{Fingerprint, Key, KeyType};
 use rekey_core::plan::Decision;
 use rekey_core::policy::Verify;
@@ -97,7 +97,9 @@ impl Run<'_> {
     /// which is written before it.
     async fn keep_evidence(&mut self, lease: &mut Lease, decision: &Decision) -> Result<(), RunError> {
         let settled = matches!(decision, Decision::Settled { .. });
-        if let Some(finished) = lease.journal().concludes(settled, self.now()) {
+        let concludes = lease.journal().concludes(settled, self.now());
+        let rotation = concludes.filter(|_| lease.journal().evidence().open().is_some_and(Change::rotates));
+        if let Some(finished) = concludes {
             self.record(lease, Event::Concluded { finished })?;
         }
         while lease.journal().evidence().waiting().len() > 0 {
@@ -117,6 +119,10 @@ impl Run<'_> {
             }
             let evidence::Document { name, sha256, .. } = document;
             self.record(lease, Event::EvidenceKept { name, sha256 })?;
+        }
+        // Not before it is on record: what is not, the next run would tell of again.
+        if let Some(finished) = rotation {
+            self.emit(RunEvent::RotationOver { finished });
         }
         Ok(())
     }

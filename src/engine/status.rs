@@ -26,9 +26,14 @@ impl Engine {
             return;
         }
         let rhythm = Rhythm::of(&self.config, self.clock.now());
-        let kept = kept::write(&*self.store, &self.config, told, rhythm);
-        let why = match tokio::time::timeout(PATIENCE, kept).await {
-            Ok(Ok(())) => return,
+        let kept = kept::write(&*self.store, &self.config, told.clone(), rhythm);
+        let kept = tokio::time::timeout(PATIENCE, kept).await;
+        if let Some(metrics) = &self.metrics {
+            // With what was known before; without it, where the storage does not tell.
+            metrics.observe(kept.as_ref().ok().and_then(|kept| kept.as_deref().ok()).unwrap_or(&told));
+        }
+        let why = match kept {
+            Ok(Ok(known)) => return self.note_tags(known),
             Ok(Err(error)) => cause::told(&error),
             Err(_) => words::no_answer_within(rounded(PATIENCE)),
         };

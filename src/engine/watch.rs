@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::future::join_all;
 
 use super::Dispatcher;
@@ -67,7 +68,11 @@ impl Dispatcher {
 
     /// Looks, and tells of it in the log: nobody waits for an answer.
     async fn run(&self, service: &ServiceId, intent: Intent) {
-        match outcome(self.ask(service, intent).done).await {
+        let ended = outcome(self.ask(service, intent).done).await;
+        if let Some(metrics) = &self.engine().metrics {
+            metrics.flush(DateTime::<Utc>::MAX_UTC).await;
+        }
+        match ended {
             Some(Ok(Some(report))) if !report.ending.is_answered() => {
                 tracing::error!("{}", words::not_repaired_by_watch(report.summary()));
             }

@@ -49,13 +49,13 @@ pub async fn read(store: &dyn Store, config: &Config) -> Result<Vec<ServiceOverv
     Ok(config.instances.iter().map(of).collect())
 }
 
-/// Keeps what runs have told.
+/// Keeps what runs have told. What is known then of the services that they told of.
 pub async fn write(
     store: &dyn Store,
     config: &Config,
     told: Vec<ServiceOverview>,
     rhythm: Rhythm,
-) -> Result<(), StoreError> {
+) -> Result<Vec<ServiceOverview>, StoreError> {
     let mut told: BTreeMap<ServiceId, ServiceOverview> =
         told.into_iter().map(|overview| (overview.instance.clone(), overview)).collect();
     let parts = config.instances.chunks(SERVICES).enumerate().filter_map(|(part, services)| {
@@ -63,7 +63,7 @@ pub async fn write(
             services.iter().filter_map(|service| told.remove(&service.id)).collect();
         (!of_part.is_empty()).then(|| write_part(store, part, services, of_part, rhythm))
     });
-    try_join_all(parts.collect::<Vec<_>>()).await.map(drop)
+    Ok(try_join_all(parts.collect::<Vec<_>>()).await?.concat())
 }
 
 async fn write_part(
@@ -72,7 +72,7 @@ async fn write_part(
     services: &[ServiceConfig],
     told: Vec<ServiceOverview>,
     rhythm: Rhythm,
-) -> Result<(), StoreError> {
+) -> Result<Vec<ServiceOverview>, StoreError> {
     let mut crowded = 0;
     loop {
         let (mut document, etag) = read_part(store, part).await?;
@@ -81,24 +81,26 @@ async fn write_part(
             let is_recent = || overview.at.zip(newest).is_some_and(|(at, newest)| newest - at < FORGOTTEN);
             services.iter().any(|service| service.id == *id) || is_recent()
         });
-        let mut is_new = false;
+        let (mut is_new, mut known) = (false, Vec::new());
         for overview in &told {
             let before = document.services.get(&overview.instance);
             let is_older = before.is_some_and(|before| overview.at < before.at);
             if !is_older {
                 let after = before.map_or_else(|| overview.clone(), |before| overview.clone().after(before));
                 is_new |= before.is_none_or(|before| after.is_news(before, rhythm));
-                document.services.insert(overview.instance.clone(), after.told_in(rhythm));
+                let after = after.told_in(rhythm);
+                known.push(after.clone());
+                document.services.insert(overview.instance.clone(), after);
             }
         }
         if !is_new {
-            return Ok(());
+            return Ok(known);
         }
         let body = serde_json::to_vec(&document)
             .map_err(|error| StoreError::Unavailable(crate::report::cause::told(&error)))?;
         match store.put(&name(part), body, etag.as_ref()).await {
             Err(StoreError::Changed) if crowded < CROWDED => crowded += 1,
-            written => return written.map(drop),
+            written => return written.map(|_| known),
         }
     }
 }

@@ -114,6 +114,11 @@ pub enum RunEvent {
         /// How long they may take.
         until: DateTime<Utc>,
     },
+    /// A rotation is on record as over.
+    RotationOver {
+        /// Whether nothing of it is left to be done.
+        finished: bool,
+    },
     /// Azure was asked how the regeneration goes.
     Polled,
     /// Azure's activity log was asked who wrote an old string back.
@@ -184,6 +189,7 @@ impl RunEvent {
             | Self::ClaimSettled
             | Self::Called { .. }
             | Self::Assessed { .. }
+            | Self::RotationOver { .. }
             | Self::Polled
             | Self::WritersAsked
             | Self::Written { .. } => false,
@@ -256,6 +262,8 @@ pub struct RunReport {
     pub events: Vec<RunEvent>,
     /// What went on record, in order.
     pub recorded: Vec<Event>,
+    /// Of each rotation that was over in it, whether nothing is left to be done.
+    pub rotations: Vec<bool>,
     /// How long it took.
     pub took: Duration,
     /// How long it took until the last stale app was written; nothing if none was.
@@ -280,6 +288,7 @@ impl RunReport {
             run: String::new(),
             events: vec![],
             recorded,
+            rotations: vec![],
             took: Duration::ZERO,
             repaired_in: None,
             seen: None,

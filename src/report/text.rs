@@ -11,6 +11,7 @@
 //! | `command` | the program's commands, and what to type next; its file and its schedule |
 //! | `error` | errors: Azure's refusals, the storage, requests that are not taken; each with what to do about it |
 //! | [`journal`] | what happened and is on record |
+//! | `metrics` | metrics that do not get to their receiver |
 //! | `notice` | what an event means and wants, and what is wrong with one |
 //! | `overview` | the page: how services stand |
 //! | `run` | what is decided, waited for and in the way; what a run says, and how it ended |
@@ -62,6 +63,7 @@ pub(crate) mod brief;
 pub(crate) mod command;
 mod error;
 pub mod journal;
+pub(crate) mod metrics;
 pub(crate) mod notice;
 pub(crate) mod overview;
 pub(crate) mod run;

@@ -73,3 +73,19 @@ async fn the_right_to_see_who_wrote_is_looked_for_where_writers_are_to_be_named(
     let granted = report.findings.iter().filter(is_of_it).filter(|one| one.severity == Severity::Ok).count();
     assert_eq!(granted, 1);
 }
+
+/// Nothing depends on tags but who looks at them, so it is a warning; and nobody hears of it who wants none.
+#[tokio::test]
+async fn the_right_to_tag_is_looked_for_where_services_are_tagged() {
+    const WRITE: &str = "Microsoft.Resources/tags/write";
+    let mut story = Story::new().await;
+    let id = story.config.instances[0].id.to_string();
+    story.sim.with(|state| state.deny(&id, WRITE));
+    let is_of_it = |finding: &&signalr_rekey::doctor::Finding| finding.what.contains(WRITE);
+    assert_eq!(examine(&story).await.findings.iter().filter(is_of_it).count(), 0);
+    story.config.instances[0].policy.tags = true;
+    let report = examine(&story).await;
+    let lacks: Vec<_> = report.findings.iter().filter(is_of_it).collect();
+    assert!(lacks.len() == 1 && lacks[0].severity == Severity::Warning, "{lacks:#?}");
+    assert!(lacks[0].fix.as_deref().is_some_and(|fix| fix.contains(WRITE)), "{lacks:#?}");
+}

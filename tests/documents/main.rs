@@ -10,6 +10,7 @@ mod common;
 mod json;
 mod links;
 mod markdown;
+mod metrics;
 mod notices;
 mod operate;
 mod reasons;

@@ -29,6 +29,7 @@ param staticWebApps = [
 ]
 
 param nameWriters = true
+param tagInstances = true
 
 param subnet = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet/subnets/rekey'
 

@@ -19,6 +19,7 @@ mod reporters;
 mod rotation;
 mod settings;
 mod static_web_apps;
+mod tags;
 mod texts;
 mod unfinished;
 mod unseen;

@@ -146,6 +146,8 @@ pub enum Ignored {
 
 const REGENERATE: &str = "microsoft.signalrservice/signalr/regeneratekey/action";
 
+const TAGS: &str = "Microsoft.Resources/tags/write";
+
 /// How the types of our own bridge begin, in lower case.
 const BRIDGE: &str = "signalrrekey.";
 
@@ -164,7 +166,7 @@ const ANNOUNCES: [&str; 3] = ["deadline", "keyTypes", "instance"];
 /// | the same with `…ActionFailure` or `…ActionCancel` | [`RegenerationFailed`](Notice::RegenerationFailed) |
 /// | an action that reads keys or settings (`listKeys`, `config/list`) | [`Ignored::Reading`] |
 /// | the swap of an app's slots | [`AppChanged`](Notice::AppChanged) |
-/// | any other action, failed writes, failed deletes | [`Ignored::OtherAction`] |
+/// | any other action, failed writes, failed deletes, a write of tags (`Microsoft.Resources/tags/write`) | [`Ignored::OtherAction`] |
 /// | `Microsoft.Resources.ResourceWriteSuccess`, `…DeleteSuccess`, `Microsoft.ResourceNotifications.Resources.…`, of or below an instance | [`InstanceChanged`](Notice::InstanceChanged) |
 /// | the same of or below an app | [`AppChanged`](Notice::AppChanged) |
 /// | `Microsoft.Web.AppUpdated`, `Microsoft.Web.SlotSwapCompleted` | [`AppChanged`](Notice::AppChanged) |
@@ -226,6 +228,10 @@ fn action(event: &Event) -> Notice {
 }
 
 fn changed(event: &Event) -> Notice {
+    // A tag keeps nobody from anything, and those on services may be ours.
+    if event.operation.as_deref().is_some_and(|operation| operation.eq_ignore_ascii_case(TAGS)) {
+        return Notice::Ignored(Ignored::OtherAction);
+    }
     if let Some(instance) = instance(event) {
         return Notice::InstanceChanged { instance };
     }

@@ -51,6 +51,8 @@ pub struct Policy {
     pub home: Option<KeyType>,
     /// Whether Azure's activity log is asked who wrote an old string back.
     pub name_writers: bool,
+    /// Whether the service is tagged with when it was rotated, when it is due, and how it stands.
+    pub tags: bool,
     /// The consumers that have a URL which tells how they are.
     pub watched: BTreeSet<ConsumerId>,
 }
@@ -101,6 +103,8 @@ impl Default for Policy {
             home: None,
             // It names persons.
             name_writers: false,
+            // It is written beside tags of others, which may want to have all of them.
+            tags: false,
             watched: BTreeSet::new(),
         }
     }

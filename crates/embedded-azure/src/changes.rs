@@ -147,6 +147,11 @@ impl State {
         Ok(self.apps[self.app(app)?].settings.clone())
     }
 
+    /// The tags of a service.
+    pub fn tags(&self, service: &str) -> Result<BTreeMap<String, String>, Unknown> {
+        Ok(self.services[self.service(service)?].tags.clone())
+    }
+
     /// The connection-string section of a site or `site/slot`.
     pub fn connection_strings(&self, app: &str) -> Result<BTreeMap<String, ConnectionStringEntry>, Unknown> {
         Ok(self.apps[self.app(app)?].connection_strings.clone())

@@ -53,7 +53,7 @@ pub enum DeniedBy {
 
 /// The action that an operation needs (docs: Azure permissions for Web and Mobile, for Management and governance;
 /// Microsoft.SignalRService's operation list). Operations that are not here need none.
-const ACTIONS: [(&str, &str); 46] = [
+const ACTIONS: [(&str, &str); 47] = [
     ("Subscriptions_Get", "Microsoft.Resources/subscriptions/read"),
     ("ResourceGroups_List", "Microsoft.Resources/subscriptions/resourceGroups/read"),
     ("ResourceGroups_Get", "Microsoft.Resources/subscriptions/resourceGroups/read"),
@@ -72,6 +72,8 @@ const ACTIONS: [(&str, &str); 46] = [
     ("SignalR_RegenerateKey", "Microsoft.SignalRService/SignalR/regeneratekey/action"),
     ("SignalR_OperationStatuses", "Microsoft.SignalRService/SignalR/operationStatuses/read"),
     ("SignalR_OperationResults", "Microsoft.SignalRService/SignalR/operationResults/read"),
+    // On the tags alone: no right on the resource is asked for (docs: Use tags to organize your Azure resources).
+    ("Tags_UpdateAtScope", "Microsoft.Resources/tags/write"),
     ("WebApps_List", "Microsoft.Web/sites/Read"),
     ("WebApps_ListByResourceGroup", "Microsoft.Web/sites/Read"),
     ("WebApps_Get", "Microsoft.Web/sites/Read"),

@@ -39,6 +39,8 @@ pub enum AskedBy {
     Handler,
     /// The same, where it is to name who wrote an old string back: the roles in `infra/` allow it there alone.
     NamingWriters,
+    /// The same, where it is to tag services: the roles in `infra/` allow it there alone.
+    Tagging,
     /// Commands that a person runs as himself, so the identity in `infra/` is not allowed it.
     Commands,
 }
@@ -89,6 +91,11 @@ impl Operation {
     /// The same one, for which the deployed handler asks where it is to name who wrote an old string back.
     pub(crate) const fn naming_writers(self) -> Self {
         Self { asked_by: AskedBy::NamingWriters, ..self }
+    }
+
+    /// The same one, for which the deployed handler asks where it is to tag services.
+    pub(crate) const fn tagging(self) -> Self {
+        Self { asked_by: AskedBy::Tagging, ..self }
     }
 
     /// The same one, for which the deployed handler asks as well.

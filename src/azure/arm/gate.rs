@@ -24,6 +24,7 @@ pub use bucket::Urgency;
 
 use bucket::{Bucket, Outcome, Place, Waiter};
 
+use super::tally::Left;
 use crate::clock::Clock;
 use rekey_core::time::delta;
 
@@ -109,6 +110,15 @@ impl Gate {
                 },
             }
         }
+    }
+
+    /// What Azure last told of each bucket.
+    pub(super) fn told(&self) -> Vec<Left> {
+        let told = |(name, bucket): (&Name, &Bucket)| {
+            let (left, at) = bucket.last_told?;
+            Some(Left { subscription: name.subscription.clone(), kind: name.kind.name(), left, at })
+        };
+        self.buckets.lock().iter().filter_map(told).collect()
     }
 
     /// Changes a bucket, and lets in whom it has room for then. It may be a waiting request that asks, by its number.

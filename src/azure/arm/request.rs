@@ -295,7 +295,10 @@ impl Arm {
         {
             request = request.header(SYNC_TOKEN, token);
         }
-        let response = request.send().await.map_err(|error| self.broken(call, error))?;
+        let sent = request.send().await;
+        let status = sent.as_ref().ok().map(|response| response.status().as_u16());
+        self.shared.tally.count(call.operation.name, status);
+        let response = sent.map_err(|error| self.broken(call, error))?;
         if let Some(host) = store {
             self.shared.sync_tokens.learn(host, response.headers());
         }

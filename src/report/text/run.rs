@@ -282,7 +282,7 @@ words! {
         Self::NotWellYet { why, until } => "not well yet; it has until {} (settle_within): {why}", readable(*until);
         Self::Heeded { key, heeded } => "approval of the rotation that replaces the key {key}: {}", heeded.in_words();
         Self::Foreseen(_) | Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
-            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::WritersAsked | Self::Written { .. } => "";
+            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::RotationOver { .. } | Self::Polled | Self::WritersAsked | Self::Written { .. } => "";
     }
 }
 

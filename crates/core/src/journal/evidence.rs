@@ -385,15 +385,19 @@ impl Evidence {
 impl Change {
     /// Whether a rotation was part of it, a repair, or neither.
     pub fn what(&self) -> &'static str {
-        let rotates = self.steps.iter().any(|step| matches!(step, Step::Regeneration(_)));
         let repairs = self.moves.iter().any(|one| one.repaired)
             || self.steps.iter().any(|step| matches!(step, Step::ChangedFromOutside { .. }));
-        match (rotates, repairs) {
+        match (self.rotates(), repairs) {
             (true, true) => "rotation+repair",
             (true, false) => "rotation",
             (false, true) => "repair",
             (false, false) => "move",
         }
+    }
+
+    /// Whether a rotation was part of it.
+    pub fn rotates(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Regeneration(_)))
     }
 
     fn hear(&mut self, before: &Journal, event: &Event, at: DateTime<Utc>) {

@@ -219,6 +219,10 @@ fn writes_and_deletes_say_what_changed() {
         let of = |resource: &str| meaning(&grid(kind, resource, "any/write"));
         assert_eq!(of(INSTANCE), Notice::InstanceChanged { instance: instance() });
         assert_eq!(of(SITE), Notice::AppChanged { app: site() });
+        // As we do it ourselves, where we are told to tag services.
+        let tags = format!("{INSTANCE}/providers/Microsoft.Resources/tags/default");
+        let tagged = meaning(&grid(kind, &tags, "Microsoft.Resources/tags/write"));
+        assert_eq!(tagged, Notice::Ignored(Ignored::OtherAction));
         assert_eq!(of(&format!("{SITE}/config/appsettings")), Notice::AppChanged { app: site() });
         let slot = format!("{SITE}/slots/blue");
         let named = Notice::AppChanged { app: slot.parse().unwrap() };

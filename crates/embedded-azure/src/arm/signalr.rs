@@ -1,5 +1,7 @@
 //! Microsoft.SignalRService, api-version 2024-03-01.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
@@ -37,6 +39,61 @@ pub(crate) fn list(state: &mut State, call: &Call) -> Answered {
 pub(crate) fn get(state: &mut State, call: &Call) -> Answered {
     let at = find(state, call)?;
     Ok(Answer::ok(describe(state, &state.services[at])))
+}
+
+/// What a resource may have of tags (docs: Use tags to organize your Azure resources, limitations).
+const MOST_TAGS: usize = 50;
+const LONGEST_TAG_NAME: usize = 512;
+const LONGEST_TAG: usize = 256;
+
+#[derive(Deserialize)]
+struct TagsPatch {
+    operation: Option<String>,
+    #[serde(default)]
+    properties: TagsProperties,
+}
+
+#[derive(Default, Deserialize)]
+struct TagsProperties {
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+/// `Tags_UpdateAtScope` (swagger Microsoft.Resources 2021-04-01): `Merge` adds and changes, `Replace` leaves no others, `Delete`
+/// takes away those of this name and value. Names compare without regard to case (docs: Use tags).
+pub(crate) fn update_tags(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    let invalid = |message: &str| bad_request("InvalidRequestContent", message);
+    let patch = call.json::<TagsPatch>().map_err(|_| invalid("The request content was invalid."))?;
+    let given = patch.properties.tags;
+    let mut tags = state.services[at].tags.clone();
+    let is = |name: &str, other: &str| name.eq_ignore_ascii_case(other);
+    match patch.operation.as_deref().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "merge" => {
+            for (name, value) in given {
+                // The name stays as it was first written.
+                let known = tags.keys().find(|known| is(known, &name)).cloned();
+                tags.insert(known.unwrap_or(name), value);
+            }
+        }
+        "replace" => tags = given,
+        "delete" => tags.retain(|name, value| {
+            !given.iter().any(|(gone, of)| is(gone, name) && (of.is_empty() || of == value))
+        }),
+        _ => return Err(invalid("The operation is Replace, Merge or Delete.")),
+    }
+    let too_long = |(name, value): (&String, &String)| {
+        name.chars().count() > LONGEST_TAG_NAME || value.chars().count() > LONGEST_TAG
+    };
+    if tags.len() > MOST_TAGS || tags.iter().any(too_long) {
+        return Err(bad_request("InvalidTags", "The tags are too many, or too long."));
+    }
+    state.services[at].tags = tags;
+    let service = &state.services[at];
+    Ok(Answer::ok(json!({
+        "id": format!("{}/providers/Microsoft.Resources/tags/default", resource_id(service)),
+        "name": "default", "type": "Microsoft.Resources/tags", "properties": {"tags": service.tags},
+    })))
 }
 
 /// `SignalRReplicas_List`, as in the swagger's example of it.

@@ -1,8 +1,8 @@
-//! Vaults, stores and environments as resources (swagger Microsoft.KeyVault 2023-07-01), and Service Connector (swagger
-//! Microsoft.ServiceLinker 2024-04-01).
+//! Vaults, stores and environments as resources (swagger Microsoft.KeyVault 2023-07-01), Service Connector (swagger
+//! Microsoft.ServiceLinker 2024-04-01), and the tags of a service (swagger Microsoft.Resources 2021-04-01).
 
-use super::{GET, Route, arm, permissions};
-use crate::arm::resources;
+use super::{GET, PATCH, Route, arm, permissions};
+use crate::arm::{resources, signalr};
 
 pub(super) static ROUTES: &[Route] = &[
     arm(GET, group!("/providers/Microsoft.KeyVault/vaults/{name}"), "Vaults_Get", resources::vault),
@@ -29,6 +29,12 @@ pub(super) static ROUTES: &[Route] = &[
         ),
         "Permissions_ListForEnvironment",
         permissions,
+    ),
+    arm(
+        PATCH,
+        service!("/providers/Microsoft.Resources/tags/default"),
+        "Tags_UpdateAtScope",
+        signalr::update_tags,
     ),
     arm(GET, site!("/providers/Microsoft.ServiceLinker/linkers"), "Linker_ListForSite", resources::links),
     arm(

@@ -68,7 +68,7 @@ pub enum Urgency {
 /// A bucket: of a subscription, or of the tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::azure::arm) struct Name {
-    subscription: Option<String>,
+    pub(super) subscription: Option<String>,
     pub(super) kind: Kind,
 }
 
@@ -93,6 +93,8 @@ pub(super) struct Bucket {
     /// later one.
     is_shut: bool,
     shut_until: DateTime<Utc>,
+    /// What Azure last said was left, and when.
+    pub(super) last_told: Option<(f64, DateTime<Utc>)>,
     /// How many were sent, and the numbers of those that are not answered, with what each is for and whose it is.
     sent: u64,
     pub(super) under_way: BTreeMap<u64, (Urgency, u64)>,
@@ -151,6 +153,15 @@ impl Name {
     }
 }
 
+impl Kind {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Writes => "writes",
+        }
+    }
+}
+
 impl Bucket {
     pub(super) fn new(kind: Kind, now: DateTime<Utc>) -> Self {
         let (left, refill) = match kind {
@@ -165,6 +176,7 @@ impl Bucket {
             most: left,
             is_shut: false,
             shut_until: now,
+            last_told: None,
             sent: 0,
             under_way: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -293,6 +305,7 @@ impl Bucket {
     pub(super) fn told(&mut self, left: f64, number: u64) {
         self.left = self.counted(left, number);
         self.most = self.most.max(left);
+        self.last_told = Some((left, self.as_of));
     }
 
     /// The same, where it was the other kind's that was told: the request took nothing from this one, but those like it wait

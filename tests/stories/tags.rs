@@ -1,0 +1,115 @@
+//! Tags on the service, for who looks at Azure alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::all_hold;
+use super::common::log::Log;
+use super::common::{HOUR, MINUTE, Story};
+use embedded_azure::{Fault, FaultKind, Options, World};
+use rekey_core::notice::Event;
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
+use signalr_rekey::engine::Dispatcher;
+use signalr_rekey::handler::{Invocation, Outcome, Runner, Trigger};
+use signalr_rekey::report::text::readable;
+
+const UPDATE: &str = "Tags_UpdateAtScope";
+
+async fn story(tags: bool) -> Story {
+    let mut world = World::default();
+    world.signalr[0].tags = [("team".to_owned(), "chat".to_owned())].into();
+    let mut story = Story::of(world, Options::default()).await;
+    story.config.instances[0].policy.tags = tags;
+    story
+}
+
+/// An invocation of a process of its own.
+async fn call(story: &Story, trigger: Trigger, time: Duration) -> Outcome {
+    let deadline = story.clock.now() + delta(time);
+    let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
+    Runner::run(&Dispatcher::new(story.rekey()), trigger, invocation).await
+}
+
+/// The timer at work every ten minutes.
+async fn watch(story: &Story, time: Duration) {
+    for _ in 0..time.as_secs() / 600 {
+        let outcome = call(story, Trigger::Timer, 9 * MINUTE).await;
+        assert_eq!(outcome.failure, None);
+        story.clock.advance(10 * MINUTE);
+    }
+}
+
+async fn notice(story: &Story) -> Outcome {
+    let event = Event {
+        kind: "Microsoft.Resources.ResourceActionSuccess".into(),
+        operation: Some("Microsoft.SignalRService/SignalR/regenerateKey/action".into()),
+        ..Event::default()
+    };
+    call(story, Trigger::Events(vec![event]), Duration::from_secs(25)).await
+}
+
+fn tags(story: &Story) -> BTreeMap<String, String> {
+    story.sim.with(|state| state.tags("sr-demo")).unwrap()
+}
+
+/// Whatever process comes next, a tag is written where it changes, and those of others stay.
+#[tokio::test]
+async fn the_service_is_tagged_where_a_tag_changes_and_only_there() {
+    let story = story(true).await;
+    watch(&story, 6 * HOUR).await;
+    let journal = story.journal().await;
+    let keys = journal.keys().unwrap();
+    let in_use = &keys[all_hold(&story)];
+    let made = keys.iter().map(|(_, key)| key.created).max().unwrap();
+    let due = in_use.created + delta(story.config.instances[0].policy.rotate_every);
+    let wanted = [
+        ("team", "chat".to_owned()),
+        ("rekey-last-rotated", readable(made)),
+        ("rekey-next-due", readable(due)),
+        ("rekey-condition", "Ready".to_owned()),
+    ];
+    assert_eq!(tags(&story), wanted.map(|(name, value)| (name.to_owned(), value)).into());
+    let before = story.requests(UPDATE);
+    assert!((1..=6).contains(&before), "{before}");
+    watch(&story, 6 * HOUR).await;
+    assert_eq!(story.requests(UPDATE), before, "nothing has changed");
+}
+
+#[tokio::test]
+async fn nobody_tags_a_service_without_being_told_to() {
+    let story = story(false).await;
+    watch(&story, 4 * HOUR).await;
+    assert_eq!(story.requests(UPDATE), 0);
+    assert_eq!(tags(&story), [("team".to_owned(), "chat".to_owned())].into());
+}
+
+/// Who may not, or is not answered, repairs and rotates as ever, says so once, and tries again.
+#[tokio::test]
+async fn a_tag_that_cannot_be_written_fails_and_delays_nothing() {
+    let (log, _guard) = Log::capture();
+    let story = story(true).await;
+    let dispatcher = Dispatcher::new(story.rekey());
+    story.sim.fault(Fault::new(UPDATE, FaultKind::Forbidden).times(1000));
+    for _ in 0..30 {
+        let deadline = story.clock.now() + delta(9 * MINUTE);
+        let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
+        let outcome = Runner::run(&dispatcher, Trigger::Timer, invocation).await;
+        assert_eq!(outcome.failure, None);
+        story.clock.advance(10 * MINUTE);
+    }
+    assert_eq!(log.text().matches("could not be tagged").count(), 1, "{}", log.text());
+    assert!(log.text().contains("Microsoft.Resources/tags/write"), "the right that lacks is named");
+    let in_use = all_hold(&story);
+    story.force("sr-demo", &[in_use]).unwrap();
+    let asked = story.sim.requests().len();
+    assert_eq!(notice(&story).await.failure, None);
+    all_hold(&story);
+    let after: Vec<_> = story.sim.requests().split_off(asked);
+    let last = |operation: &str| after.iter().rposition(|one| one.operation == operation);
+    assert!(last(UPDATE) > last("WebApps_UpdateApplicationSettings"), "after everybody is repaired");
+    assert_eq!(tags(&story).len(), 1, "its own alone");
+    story.sim.clear_faults();
+    watch(&story, MINUTE * 10).await;
+    assert_eq!(tags(&story).len(), 4);
+}

@@ -171,6 +171,8 @@ struct State {
     /// What was last told of each service, and which of that was not exported yet.
     known: BTreeMap<ServiceId, ServiceOverview>,
     fresh: BTreeSet<ServiceId>,
+    /// How many consumers of each hold an invalid key, where the last run has seen that.
+    stale: BTreeMap<ServiceId, usize>,
     counts: Sums,
     /// Whether there is something that no export was asked for.
     is_news: bool,
@@ -217,6 +219,7 @@ impl Metrics {
         let state = State {
             known: BTreeMap::new(),
             fresh: BTreeSet::new(),
+            stale: BTreeMap::new(),
             counts: Sums::new(),
             is_news: false,
             since,
@@ -260,9 +263,15 @@ impl Metrics {
             }
         }
         // Where another run is at it, that one tells.
-        if !matches!(report.ending, Ending::Busy { .. }) {
-            let left = report.cut_off.iter().filter(|who| !matches!(who, CutOff::Unconfirmed(_)));
-            add(REPAIRS, "left_cut_off", left.count());
+        let is_told = !matches!(report.ending, Ending::Busy { .. });
+        let left = report.cut_off.iter().filter(|who| !matches!(who, CutOff::Unconfirmed(_))).count();
+        if is_told {
+            add(REPAIRS, "left_cut_off", left);
+        }
+        if is_told && (report.seen.is_some() || left > 0) {
+            state.stale.insert(report.service.clone(), left);
+        } else {
+            state.stale.remove(&report.service);
         }
     }
 
@@ -350,7 +359,7 @@ impl Metrics {
         let services: Vec<&ServiceOverview> =
             state.fresh.iter().filter_map(|id| state.known.get(id)).collect();
         let sums = self.sums(&state.counts);
-        let mut points = of_services(&services);
+        let mut points = of_services(&services, &state.stale);
         points.extend(self.requests_left(state.taken));
         let (delta, since) = (self.config.temporality == Temporality::Delta, state.since);
         for ((name, of), total) in &sums {
@@ -453,7 +462,10 @@ async fn work(metrics: Weak<Metrics>, mut asked: watch::Receiver<u64>) {
 }
 
 /// What is known of services, as numbers.
-fn of_services(services: &[&ServiceOverview]) -> Vec<(&'static str, Point)> {
+fn of_services(
+    services: &[&ServiceOverview],
+    seen: &BTreeMap<ServiceId, usize>,
+) -> Vec<(&'static str, Point)> {
     let mut points = Vec::new();
     for service in services {
         let Some(at) = service.at else { continue };
@@ -480,9 +492,13 @@ fn of_services(services: &[&ServiceOverview]) -> Vec<(&'static str, Point)> {
             }
         }
         if service.keys.is_some() {
-            let stale = service.consumers.iter().filter(|one| one.holds.iter().any(|held| held == "stale"));
+            let by_record = || {
+                let is_stale = |held: &String| held == "stale";
+                service.consumers.iter().filter(|one| one.holds.iter().any(is_stale)).count()
+            };
+            let stale = seen.get(&service.instance).copied().unwrap_or_else(by_record);
             #[allow(clippy::cast_precision_loss, reason = "nobody has so many")]
-            add(STALE, None, stale.count() as f64);
+            add(STALE, None, stale as f64);
         }
         if let Some(checked) = service.checked {
             add(LAST_CHECK, None, seconds(DateTime::UNIX_EPOCH, checked));

@@ -52,7 +52,7 @@ impl Engine {
         // Where it cannot be kept which tags were given, they are given again.
         let kept = kept::write(&*self.store, &self.config, tagged, Rhythm::of(&self.config, now));
         if !matches!(tokio::time::timeout(PATIENCE, kept).await, Ok(Ok(_))) {
-            tracing::debug!("which tags services were given could not be kept");
+            tracing::debug!("{}", words::TAGS_NOT_KEPT);
         }
     }
 

@@ -55,7 +55,7 @@ fn prose(code: &str) -> Vec<String> {
 }
 
 /// Where else there is prose, and why.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 9] = [
     ("azure/consumers/app_service/dictionary.rs", "what serde is told was expected; nobody is shown it"),
     ("cli.rs", "the usage text"),
     ("cli/demo.rs", "the demo's own"),
@@ -66,6 +66,7 @@ const ELSEWHERE: [(&str, &str); 8] = [
         "what is wrong with a value stands beside the rule for it, for it says what to write instead",
     ),
     ("doctor", "a finding stands beside the check that makes it, with the command that fixes it"),
+    ("metrics.rs", "what each metric is, for its receiver, stands beside its name and unit"),
     ("init", "a file with comments is written, beside what is found"),
 ];
 

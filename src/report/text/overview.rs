@@ -13,6 +13,7 @@ sentences! {
     acknowledge(name, consumer) = "Have it take the other key; where it has and cannot say so: signalr-rekey acknowledge {name} {consumer}";
     not_kept(why) = "the overview for the status page could not be written, so the page shows what it knew before: {why}";
     not_tagged(name, why) = "{name} could not be tagged with when it was rotated and how it stands: {why}. Nothing waits for that, and the next run tries again";
+    TAGS_NOT_KEPT = "which tags services were given could not be kept, so they are given again";
     no_answer_within(patience) = "the storage did not answer within {patience}";
     no_overview(why) = "what is known of the services cannot be read: {why}";
     NO_SUCH_SERVICE = "no configured service has this name or id";

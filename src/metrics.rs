@@ -31,7 +31,7 @@ use crate::report::text::{metrics as words, rounded};
 use crate::report::{Ending, RunReport, cause};
 use otlp::{Attribute, Metric, Number, Point};
 use rekey_core::journal::Event;
-use rekey_core::model::ServiceId;
+use rekey_core::model::{PerKey, ServiceId};
 use rekey_core::plan::CutOff;
 
 /// How long an answer waits for an export: a receiver in another part of the world takes half a second with its handshakes, and
@@ -247,7 +247,7 @@ impl Metrics {
         state.is_news = true;
         let mut add = |instrument: Instrument, outcome: &str, times: usize| {
             if times > 0 {
-                let of = vec![(SERVICE, text(&report.service)), (OUTCOME, text(outcome))];
+                let of = vec![(SERVICE, text(report.service.to_string())), (OUTCOME, text(outcome))];
                 *state.counts.entry((instrument.name, of)).or_default() += times as u64;
             }
         };
@@ -471,10 +471,10 @@ fn of_services(
         let Some(at) = service.at else { continue };
         let seconds = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).as_seconds_f64();
         let mut add = |instrument: Instrument, more: Option<(&'static str, Attribute)>, value: f64| {
-            let of = [(SERVICE, text(&service.instance))].into_iter().chain(more).collect();
+            let of = [(SERVICE, text(service.instance.to_string()))].into_iter().chain(more).collect();
             points.push((instrument.name, Point { of, since: None, at, value: Number::Real(value) }));
         };
-        for (key_type, key) in service.keys.iter().flat_map(|keys| keys.iter()) {
+        for (key_type, key) in service.keys.iter().flat_map(PerKey::iter) {
             let of = || Some((KEY, text(key_type.as_str().to_lowercase())));
             add(KEY_AGE, of(), seconds(key.created, at));
             if let Some(due) = key.due {
@@ -507,8 +507,8 @@ fn of_services(
     points
 }
 
-fn text(value: impl ToString) -> Attribute {
-    Attribute::Text(value.to_string())
+fn text(value: impl Into<String>) -> Attribute {
+    Attribute::Text(value.into())
 }
 
 impl std::fmt::Debug for Metrics {

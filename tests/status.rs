@@ -392,6 +392,7 @@ async fn a_fleet_is_kept_and_read_a_hundred_services_at_a_time() {
 async fn the_document_tells_every_field() {
     let mut story = Story::new().await;
     story.config.instances[0].policy.windows = vec!["daily 00:00-24:00 UTC".parse().unwrap()];
+    story.config.instances[0].policy.tags = true;
     let app = App::of(story);
     app.live(8 * HOUR).await;
     app.story.force("sr-demo", &[KeyType::Secondary]).unwrap();

@@ -1,4 +1,4 @@
-//! A rotation and a recovery, watched, on an Azure that is built in. Start at [`Stage`].
+//! A rotation and a recovery, watched, on an Azure that is built in. Start at `Stage`.
 //!
 //! ```text
 //! embedded Azure, apps under traffic  <--HTTP--  signalr-rekey handler (a process of its own)

@@ -1,8 +1,8 @@
 //! Metrics: numbers about services and about what is asked of Azure, for a receiver of OpenTelemetry's. Nothing is decided by
 //! them, and nothing waits for them longer than [`BOUND`].
 //!
-//! Start at [`Metrics::flush`]. What runs tell is counted ([`Metrics::count`]) and what is known of services is kept
-//! ([`Metrics::observe`]) until an export takes it along. One export is under way at a time, in a task of its own; what comes
+//! Start at [`Metrics::flush`]. What runs tell is counted (`count`) and what is known of services is kept
+//! (`observe`) until an export takes it along. One export is under way at a time, in a task of its own; what comes
 //! meanwhile goes with the next.
 //!
 //! A sum counts from the start of the process, unless delta is asked for: then an export whose answer is lost can be made again,

@@ -45,8 +45,8 @@ pub(crate) fn shown(headers: &[(&'static str, &str)], body: String) -> Response 
     let headers = headers.iter().filter_map(|(name, value)| {
         Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
     });
-    let headers: HeaderMap =
-        [(CACHE_CONTROL, HeaderValue::from_static("no-store"))].into_iter().chain(headers).collect();
+    let mut headers: HeaderMap = headers.collect();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     (headers, body).into_response()
 }
 

@@ -147,6 +147,9 @@ pub const INSTRUMENTS: [Instrument; 10] = [
     REQUESTS_LEFT,
 ];
 
+/// An id of the process, by which a receiver tells its sums from those of others.
+const INSTANCE: &str = "service.instance.id";
+
 /// What a sum is of.
 type Of = Vec<(&'static str, Attribute)>;
 
@@ -212,10 +215,11 @@ impl Metrics {
         let own = [
             ("service.name", env!("CARGO_PKG_NAME").to_owned()),
             ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("service.instance.id", uuid::Uuid::new_v4().to_string()),
+            (INSTANCE, uuid::Uuid::new_v4().to_string()),
         ];
         let mut resource = BTreeMap::from(own.map(|(name, value)| (name.to_owned(), value)));
-        resource.extend(config.resource.iter().cloned());
+        // Its id stays: sums of two processes under one would be taken for one.
+        resource.extend(config.resource.iter().filter(|(name, _)| name != INSTANCE).cloned());
         let state = State {
             known: BTreeMap::new(),
             fresh: BTreeSet::new(),
@@ -344,6 +348,14 @@ impl Metrics {
         if !status.is_success() {
             // What it says besides may repeat what was sent, headers too.
             return Sent::Refused(words::answered(status));
+        }
+        // A page in the place of the receiver, of a proxy or a sign-in, takes nothing.
+        let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if let Some(other) =
+            content_type.filter(|kind| !kind.trim().to_ascii_lowercase().starts_with("application/"))
+        {
+            let kind = other.split(';').next().unwrap_or_default().chars().take(40).collect::<String>();
+            return Sent::Refused(words::answered_with(status, kind));
         }
         match http::read(answer, LARGEST_ANSWER).await.map(|body| otlp::rejected(protocol, &body)) {
             Ok(0) => Sent::Taken,
@@ -483,7 +495,9 @@ fn of_services(
         }
         match service.condition.state {
             Stands::Blocked => {
-                add(TIME_BLOCKED, None, service.condition.since.map_or(0.0, |since| seconds(since, at)));
+                // The run that finds it tells so at once: 0 is for who is not blocked.
+                let since = service.condition.since.map_or(0.0, |since| seconds(since, at));
+                add(TIME_BLOCKED, None, since.max(1.0));
             }
             // Nobody knows.
             Stands::Unknown => {}
@@ -496,9 +510,13 @@ fn of_services(
                 let is_stale = |held: &String| held == "stale";
                 service.consumers.iter().filter(|one| one.holds.iter().any(is_stale)).count()
             };
-            let stale = seen.get(&service.instance).copied().unwrap_or_else(by_record);
-            #[allow(clippy::cast_precision_loss, reason = "nobody has so many")]
-            add(STALE, None, stale as f64);
+            // Of a run that could not see them it is not known.
+            let is_known = service.checked == service.at;
+            let stale = seen.get(&service.instance).copied().or_else(|| is_known.then(by_record));
+            if let Some(stale) = stale {
+                #[allow(clippy::cast_precision_loss, reason = "nobody has so many")]
+                add(STALE, None, stale as f64);
+            }
         }
         if let Some(checked) = service.checked {
             add(LAST_CHECK, None, seconds(DateTime::UNIX_EPOCH, checked));

@@ -200,7 +200,9 @@ impl ServiceOverview {
             summary: report.summary(),
         };
         Some(Self {
-            checked: observed.filter(|_| !run.failed).map(|_| now),
+            checked: observed
+                .filter(|_| !run.failed && !matches!(report.ending, Ending::Stopped))
+                .map(|_| now),
             condition,
             runs: vec![run],
             at: Some(now),
@@ -432,8 +434,17 @@ impl Condition {
     ) -> Option<Self> {
         let name = service.id.name();
         if !report.cut_off.is_empty() {
-            let what = report.ending.is_failure().then(|| words::see_status(name));
-            return Some(Self::new(State::Repairing, "CutOff", stale(&report.cut_off), what, now));
+            let what = match &report.ending {
+                Ending::Decided(decision) => what_to_do(name, decision),
+                _ => None,
+            };
+            let what = what.or_else(|| report.ending.is_failure().then(|| words::see_status(name)));
+            let message = match &report.ending {
+                // It names them, and what keeps them from being repaired.
+                Ending::Decided(Decision::Blocked(_)) => report.ending.to_string(),
+                _ => stale(&report.cut_off),
+            };
+            return Some(Self::new(State::Repairing, "CutOff", message, what, now));
         }
         let decided = match &report.ending {
             Ending::Decided(decision) => decision.clone(),
@@ -454,12 +465,16 @@ impl Condition {
             }
             // Another run tells.
             Ending::Busy { .. } | Ending::HandedOver { .. } | Ending::Known => return None,
+            // The first run may end before it has put anything on record.
             Ending::Repaired
             | Ending::Recorded
             | Ending::Awaited { .. }
             | Ending::OutOfTime { .. }
             | Ending::Stopped
-            | Ending::Postponed { .. } => plan::decide(report.seen.as_ref()?, journal, &service.policy, now),
+            | Ending::Postponed { .. } => {
+                journal.keys()?;
+                plan::decide(report.seen.as_ref()?, journal, &service.policy, now)
+            }
         };
         let decided = Self::of(name, &decided, now);
         // Nothing waits for those who were repaired and are not well: somebody has to know of them all the same.

@@ -158,6 +158,9 @@ impl Receiver {
     }
 }
 
+/// A proxy answers in the place of the receiver.
+const A_PAGE: i64 = -1;
+
 async fn take(
     State(receiver): State<Receiver>,
     uri: Uri,
@@ -172,6 +175,13 @@ async fn take(
         receiver.never.notified().await;
     }
     let (status, rejected) = receiver.answers.lock().unwrap().pop_front().unwrap_or((StatusCode::OK, 0));
+    if rejected == A_PAGE {
+        return (
+            status,
+            [("content-type", "text/html; charset=utf-8")],
+            b"<html>please sign in</html>".to_vec(),
+        );
+    }
     let partial = (rejected > 0).then(|| ExportMetricsPartialSuccess {
         rejected_data_points: rejected,
         error_message: "too old".into(),
@@ -389,7 +399,7 @@ async fn how_long_a_service_is_blocked_goes_on_in_the_next_process() {
         Fault::new("WebApps_ListApplicationSettings", FaultKind::Forbidden).on("chat-func").times(1000),
     );
     told.tick().await;
-    assert_eq!(told.receiver.last().value("signalr_rekey.blocked.time", &[]), Some(0.0));
+    assert_eq!(told.receiver.last().value("signalr_rekey.blocked.time", &[]), Some(1.0), "at once");
     for hour in 1..=2_u32 {
         told.restart();
         told.story.clock.advance(HOUR);
@@ -610,6 +620,43 @@ async fn points_that_are_refused_are_told() {
         assert_eq!(times(&log, "refused 300"), 0, "the cause is the same");
         assert_eq!(times(&log, "are exported to 127.0.0.1 again"), 1);
     }
+}
+
+/// A page in the place of the receiver takes nothing, and ends no fault.
+#[tokio::test]
+async fn a_page_in_the_place_of_the_receiver_takes_nothing() {
+    let (log, _guard) = Log::capture();
+    let told = Told::new(&[]).await;
+    let answers = [(StatusCode::SERVICE_UNAVAILABLE, 0), (StatusCode::OK, A_PAGE), (StatusCode::OK, A_PAGE)];
+    told.receiver.answers.lock().unwrap().extend(answers);
+    for _ in 0..3 {
+        told.tick().await;
+        told.story.clock.advance(10 * MINUTE);
+    }
+    assert_eq!(times(&log, "it answered 200 OK with text/html, which is no answer of a receiver"), 1);
+    assert_eq!(times(&log, "are exported to 127.0.0.1 again"), 0);
+    told.tick().await;
+    assert_eq!(times(&log, "are exported to 127.0.0.1 again"), 1);
+    assert_eq!(told.receiver.last().sums("signalr_rekey.azure.requests", OPERATION), told.requests());
+}
+
+/// Nobody knows who is cut off while the keys cannot be listed: no number says that nobody is.
+#[tokio::test]
+async fn who_is_out_of_sight_is_not_counted_as_well() {
+    let told = Told::new(&[]).await;
+    told.watch(4 * HOUR).await;
+    told.story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden).times(1000));
+    told.story.force("sr-demo", &KeyType::ALL).unwrap();
+    let before = told.receiver.sent().len();
+    told.tick().await;
+    let sent = told.receiver.sent().split_off(before);
+    let last = sent.last().unwrap();
+    assert_eq!(
+        last.value("signalr_rekey.blocked.time", &[]),
+        Some(1.0),
+        "and that it is blocked is told at once"
+    );
+    assert!(last.value("signalr_rekey.consumers.stale", &[]).is_none_or(|stale| stale > 0.0));
 }
 
 /// Events that call for nothing, and who looks at the page, cause no export.

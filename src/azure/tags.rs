@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::arm::{Arm, ArmError, Call, Operation};
+use super::arm::{Arm, ArmError, ArmErrorKind, Call, Operation};
+use crate::report::text::azure as words;
 use rekey_core::model::ServiceId;
 
 /// Microsoft.Resources, tags.
@@ -20,6 +21,12 @@ impl Arm {
         let url = self.url(&format!("{id}/providers/Microsoft.Resources/tags/default"), VERSION);
         let body = json!({ "operation": "Merge", "properties": { "tags": tags } });
         let call = Call::patch(UPDATE, url).with_body(&body)?;
-        self.resending_until(self.now()).send(&call).await.map(drop)
+        let answer = self.resending_until(self.now()).send(&call).await?;
+        let shown: Value = answer.json(&call)?;
+        let shown = &shown["properties"]["tags"];
+        if tags.iter().all(|(name, value)| shown[name] == **value) {
+            return Ok(());
+        }
+        Err(answer.fault(&call, ArmErrorKind::OutcomeUnknown, words::TAGS_NOT_SHOWN))
     }
 }

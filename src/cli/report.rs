@@ -11,15 +11,16 @@ use futures::stream;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 
-use super::instances::{chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
+use super::instances::{chosen, complain_once, has_no_journal, rekey};
 use crate::compose::silent;
-use crate::config::{Environment, ServiceConfig};
+
+use crate::config::{Environment, ServiceConfig, StateConfig, duration};
 use crate::engine::Engine;
 use crate::report::cause;
 use crate::report::text::{InWords, command as words, readable};
 use crate::store::{self, peek};
 use crate::terminal::{self, Exit};
-use rekey_core::evidence::{self, Document, Found, Record};
+use rekey_core::evidence::{self, Document, Flaw, Found, Record};
 use rekey_core::journal::{ChangeStep, Journal, LeftOut};
 use rekey_core::time::delta;
 
@@ -32,7 +33,7 @@ pub(super) struct ReportArgs {
     /// Names or resource ids of configured services; all if none is given
     instances: Vec<String>,
     /// What was over in this time
-    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = humantime::parse_duration, conflicts_with = "verify")]
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = time, conflicts_with = "verify")]
     since: Duration,
     /// Check every document of all times: that each is there, as it was written
     #[arg(long)]
@@ -46,6 +47,10 @@ pub(super) struct ReportArgs {
     /// Answer as a page that asks for nothing else
     #[arg(long, conflicts_with_all = ["json", "csv", "verify"])]
     html: bool,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    duration(text, "90d")
 }
 
 #[derive(Serialize)]
@@ -94,11 +99,10 @@ pub(super) async fn report(args: ReportArgs, environment: &Environment) -> Exit 
 
 async fn answer(args: &ReportArgs, environment: &Environment) -> Result<Exit, Exit> {
     let rekey = rekey(environment, silent())?;
-    if has_no_journal(&rekey.config) {
+    if rekey.config.state == StateConfig::Memory || has_no_journal(&rekey.config) {
         terminal::complain(&words::report_no_journal());
         return Err(Exit::Wrong);
     }
-    warn_of_own_memory(&rekey.config);
     let services = chosen(&rekey.config, &args.instances)?;
     let names = store::evidence_names(&*rekey.store).await.map_err(|error| {
         terminal::complain(&words::evidence_not_listed(cause::told(&error)));
@@ -135,8 +139,8 @@ async fn look(
     let wanted = names.iter().filter(|name| is_within(name, since)).map(|name| (*name).clone());
     let found = read(rekey, wanted.collect()).await;
     let changes = since.map(|since| changes(&found, since, &mut faults));
-    if let (None, Ok(journal)) = (since, &journal) {
-        faults.extend(check(journal, service, &found));
+    if let Ok(journal) = &journal {
+        faults.extend(check(journal, service, &found, since));
     }
     let journal = journal.unwrap_or_default();
     Service {
@@ -182,7 +186,7 @@ fn changes(found: &Found, since: DateTime<Utc>, faults: &mut Vec<String>) -> Vec
             }
             Ok(_) => {}
             Err(why) => {
-                faults.push(evidence::Flaw::Unreadable { name: name.clone(), why }.in_words());
+                faults.push(Flaw::Unreadable { name: name.clone(), why }.in_words());
             }
         }
     }
@@ -190,11 +194,24 @@ fn changes(found: &Found, since: DateTime<Utc>, faults: &mut Vec<String>) -> Vec
     changes
 }
 
-fn check(journal: &Journal, service: &ServiceConfig, found: &Found) -> Vec<String> {
+/// What is not as it was written, of what was read.
+fn check(
+    journal: &Journal,
+    service: &ServiceConfig,
+    found: &Found,
+    since: Option<DateTime<Utc>>,
+) -> Vec<String> {
     let next: Result<Option<Document>, _> = evidence::next(journal, &service.id);
     let next = next.ok().flatten();
     let flaws = evidence::verify(journal.evidence(), next.as_ref(), found);
-    flaws.iter().map(InWords::in_words).collect()
+    // Those of before were not read; and that one cannot be was told as it was read.
+    let is_meant = |flaw: &&Flaw| match flaw {
+        _ if since.is_none() => true,
+        Flaw::Gap { .. } | Flaw::Unreadable { .. } => false,
+        Flaw::Missing { name } | Flaw::Changed { name } | Flaw::Unknown { name } => is_within(name, since),
+        Flaw::NoHead { last, .. } => is_within(last, since),
+    };
+    flaws.iter().filter(is_meant).map(InWords::in_words).collect()
 }
 
 impl Report {
@@ -230,8 +247,10 @@ impl Report {
                 }
                 Some(changes) => changes.iter().for_each(|change| {
                     let row = change.row();
-                    let [ended, what, asked, keys, old_keys, moved, ..] = &row;
-                    terminal::tell(&format!("  {ended}  {what}; {asked}; {keys}; {old_keys}; {moved}"));
+                    let [ended, parts @ .., _, _] = &row;
+                    let parts: Vec<&str> =
+                        parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+                    terminal::tell(&format!("  {ended}  {}", parts.join("; ")));
                 }),
                 None if one.faults.is_empty() => {
                     terminal::say(&format!("  {}", words::evidence_whole(one.documents)));
@@ -306,15 +325,20 @@ impl Change {
     /// where all of it stands.
     fn row(&self) -> [String; 8] {
         let change = &self.record.change;
-        let regenerations = change.steps.iter().filter_map(|step| match step {
-            ChangeStep::Regeneration(one) => Some(one),
-            _ => None,
-        });
         let (mut keys, mut old_keys) = (Vec::new(), Vec::new());
-        for one in regenerations {
-            let new = one.new.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-            keys.push(format!("{} {} -> {new}", one.key, one.old));
-            old_keys.extend(one.old_key.as_ref().map(|old| format!("{} {}", one.old, old.fate.in_words())));
+        for step in &change.steps {
+            match step {
+                ChangeStep::Regeneration(one) => {
+                    let new = one.new.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+                    keys.push(format!("{} {} -> {new}", one.key, one.old));
+                    let fate = one.old_key.as_ref().map(|old| old.fate.in_words());
+                    old_keys.extend(fate.map(|fate| format!("{} {fate}", one.old)));
+                }
+                ChangeStep::ChangedFromOutside { key, old, new, .. } => {
+                    keys.push(words::changed_from_outside(key, old, new));
+                }
+                _ => {}
+            }
         }
         let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for one in &change.moves {

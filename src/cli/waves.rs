@@ -35,6 +35,9 @@ struct Picture(BTreeMap<ServiceId, Standing>);
 /// How one service stands.
 struct Standing {
     holders: PerKey<BTreeSet<ConsumerId>>,
+    /// Whether consumers were looked at, and whether some of them could not be seen.
+    is_seen: bool,
+    is_blind: bool,
     /// Those with a key that is neither of the two.
     invalid: BTreeSet<ConsumerId>,
     /// The wave that is moved, or asked how it is.
@@ -46,7 +49,8 @@ struct Standing {
 impl Default for Standing {
     fn default() -> Self {
         let holders = PerKey::from_fn(|_| BTreeSet::new());
-        Self { holders, invalid: BTreeSet::new(), wave: None, waits: None }
+        let invalid = BTreeSet::new();
+        Self { holders, is_seen: false, is_blind: false, invalid, wave: None, waits: None }
     }
 }
 
@@ -54,7 +58,14 @@ impl Picture {
     fn hear(&mut self, service: &ServiceId, event: &RunEvent) {
         let standing = self.0.entry(service.clone()).or_default();
         match event {
+            // Nothing but the keys was looked at yet.
+            RunEvent::Checked(snapshot)
+                if snapshot.consumers.is_empty()
+                    && snapshot.seen.is_empty()
+                    && snapshot.unknown.is_empty() => {}
             RunEvent::Checked(snapshot) => {
+                standing.is_seen = true;
+                standing.is_blind = !snapshot.unknown.is_empty();
                 let holding = |fits: &dyn Fn(&Holding) -> bool| {
                     let fitting = snapshot.consumers.iter().filter(|consumer| fits(&consumer.holds));
                     fitting.map(|consumer| consumer.at.app.clone()).collect()
@@ -106,15 +117,20 @@ impl Standing {
         let who = |all: &mut dyn Iterator<Item = &ConsumerId>| names(all.map(called), NAMES);
         let holders = |key_type: KeyType| {
             let all = &self.holders[key_type];
-            if all.is_empty() { words::ROTATE_NOBODY.to_owned() } else { who(&mut all.iter()) }
+            match all.is_empty() {
+                true if self.is_blind => words::ROTATE_NOBODY_SEEN.to_owned(),
+                true => words::ROTATE_NOBODY.to_owned(),
+                false => who(&mut all.iter()),
+            }
         };
-        let keys = KeyType::ALL.map(|key_type| words::rotate_holders(name, key_type, holders(key_type)));
+        let keys = KeyType::ALL.into_iter().filter(|_| self.is_seen);
+        let keys = keys.map(|key_type| words::rotate_holders(name, key_type, holders(key_type)));
         let invalid =
             (!self.invalid.is_empty()).then(|| words::rotate_invalid(name, who(&mut self.invalid.iter())));
         let wave =
             self.wave.as_ref().map(|(number, apps)| words::rotate_wave(name, number, who(&mut apps.iter())));
         let waits = self.waits.as_ref().map(|why| format!("{name}: {why}"));
-        keys.into_iter().chain(invalid).chain(wave).chain(waits).collect()
+        keys.chain(invalid).chain(wave).chain(waits).collect()
     }
 }
 
@@ -204,7 +220,10 @@ mod tests {
     fn of_many_services_some_are_drawn_and_the_rest_is_counted() {
         let mut picture = Picture::default();
         for number in 0..7 {
-            picture.hear(&service(&format!("chat-{number}")), &checked(&[]));
+            picture.hear(
+                &service(&format!("chat-{number}")),
+                &checked(&[("api", Holding::Valid(KeyType::Primary))]),
+            );
         }
         let drawn = picture.draw();
         assert!(drawn.lines().count() == 9 && drawn.ends_with("and 3 more"), "{drawn}");

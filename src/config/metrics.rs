@@ -250,17 +250,30 @@ fn attributes(text: &str) -> Result<Vec<(String, String)>, String> {
     })
 }
 
+/// What the request says of itself.
+const FRAMING: [&str; 8] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
 fn header_map(text: &str) -> Result<HeaderMap, String> {
     let header = |(name, value): (String, String)| {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let name =
+            HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| !FRAMING.contains(&name.as_str()))?;
         let mut value = HeaderValue::from_str(&value).ok()?;
         value.set_sensitive(true);
         Some((name, value))
     };
     let headers = pairs(text).and_then(|pairs| pairs.into_iter().map(header).collect());
     headers.ok_or_else(|| {
-        "this is no list of headers; write name=value with commas between, and %2C for a comma in a value (they are not \
-         shown: they may be secrets)"
+        "this is no list of headers; write name=value with commas between, and %2C for a comma in a value; host, \
+         content-type, content-length and their like are not among them (they are not shown: they may be secrets)"
             .into()
     })
 }

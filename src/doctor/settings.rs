@@ -45,7 +45,7 @@ fn metrics(config: &Config) -> Option<Finding> {
     match &config.metrics {
         Metrics::Off => None,
         Metrics::To(receiver) => {
-            let what = format!("metrics are exported to {}", receiver.host());
+            let what = format!("metrics are to be exported to {}, which was not tried", receiver.host());
             Some(Finding::ok(Check::Environment, NAME, what))
         }
         Metrics::Wrong(faults) => {

@@ -84,7 +84,8 @@ pub(super) fn rejected(protocol: Protocol, answer: &[u8]) -> u64 {
                 Wire::Number(_) => None,
             })
             .and_then(|rejected| match rejected {
-                Wire::Number(rejected) => Some(rejected),
+                // An int64: fewer than none are none.
+                Wire::Number(rejected) => Some(rejected).filter(|rejected| i64::try_from(*rejected).is_ok()),
                 Wire::Bytes(_) => None,
             })
             .unwrap_or_default(),

@@ -113,3 +113,16 @@ async fn a_tag_that_cannot_be_written_fails_and_delays_nothing() {
     watch(&story, MINUTE * 10).await;
     assert_eq!(tags(&story).len(), 4);
 }
+
+/// A proxy answers in Azure's place that all is well.
+#[tokio::test]
+async fn an_answer_that_does_not_show_the_tags_is_no_proof_of_them() {
+    let (log, _guard) = Log::capture();
+    let story = story(true).await;
+    story.sim.fault(Fault::new(UPDATE, FaultKind::Html).times(2));
+    watch(&story, MINUTE * 20).await;
+    assert_eq!((story.requests(UPDATE), tags(&story).len()), (2, 1));
+    assert!(log.text().contains("could not be tagged"), "{}", log.text());
+    watch(&story, MINUTE * 10).await;
+    assert_eq!(tags(&story).len(), 4);
+}

@@ -43,6 +43,7 @@ sentences! {
     NO_REASON = "Azure gave no reason";
     NO_REASON_GIVEN = "no reason given";
     REDIRECTED = "Azure redirects to another address, which is not given a token";
+    TAGS_NOT_SHOWN = "the answer does not show the tags that were asked for";
     NOT_THE_CONTRACT = "the answer does not have the documented form";
     too_large(mebibytes) = "the answer is larger than {mebibytes} MiB, which Azure Resource Manager never sends, and was \
         not read to its end; check what REKEY_RESOURCE_MANAGER leads to";

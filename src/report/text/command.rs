@@ -5,6 +5,7 @@ sentences! {
     // `rotate`, below its lines at a terminal.
     rotate_holders(name, key_type, who) = "{name}: on the {key_type} key: {who}";
     ROTATE_NOBODY = "nobody";
+    ROTATE_NOBODY_SEEN = "nobody who could be seen";
     rotate_invalid(name, who) = "{name}: on an invalid key: {who}";
     rotate_wave(name, number, who) = "{name}: wave {number} is on its way: {who}";
     rotate_not_well_yet(until, why) = "waiting until {until} at most for who is not well yet: {why}";
@@ -54,6 +55,7 @@ sentences! {
     NO_EVIDENCE = "there is no container signalr-rekey-evidence: no change was ever put in evidence here, or the container was deleted. \
         That is not the same as that nothing was changed: `signalr-rekey history` shows what the journals know";
     evidence_not_listed(why) = "cannot list the evidence: {why}";
+    changed_from_outside(key, old, new) = "{key} {old} -> {new} (from outside)";
     EVIDENCE_GONE = "it was there a moment ago, and is gone";
     evidence_waits(name, waiting, changes, entries) = "{name}: changes that wait for their document, which the next run writes: \
         {waiting}; left out for lack of room: {changes} changes, {entries} steps and moves";

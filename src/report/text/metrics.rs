@@ -9,6 +9,7 @@ sentences! {
     CANNOT_CONNECT = "it cannot be reached";
     NO_BODY = "its answer broke off, so nobody knows whether it took them";
     answered(status) = "it answered {status}";
+    answered_with(status, kind) = "it answered {status} with {kind}, which is no answer of a receiver of OTLP: a proxy or a sign-in may stand before it";
     rejected(points) = "it took the export, but refused {points} of its data points";
     SOME_REJECTED = "it refused data points";
 }

@@ -215,6 +215,22 @@ fn a_chain_that_is_begun_in_the_place_of_another_vouches_for_it_as_far_as_the_jo
 }
 
 #[test]
+fn a_rotation_that_the_first_check_asks_for_is_by_schedule_and_a_later_one_by_who_asked() {
+    for (seconds, by) in [(0, AskedBy::Schedule), (1, AskedBy::Schedule), (60, AskedBy::Command)] {
+        let mut journal = Journal::default();
+        let later = |seconds| at(1) + chrono::TimeDelta::seconds(seconds);
+        journal
+            .apply(Event::Adopted { keys: PerKey { primary: key(0), secondary: key(1) } }, later(0))
+            .unwrap();
+        let asked = Event::RotationRequested { compromised: false, noticed: false };
+        journal.apply(asked, later(seconds)).unwrap();
+        let intended = Event::RegenerationIntended { key_type: KeyType::Secondary };
+        journal.apply(intended, later(seconds + 1)).unwrap();
+        assert_eq!(journal.evidence().open().unwrap().asked.by, by, "{seconds}");
+    }
+}
+
+#[test]
 fn a_name_with_a_number_that_was_never_reached_is_told_in_a_line_and_not_in_as_many() {
     let mut life = Life::new();
     life.rotate();

@@ -31,6 +31,9 @@ const WAITING: usize = 6;
 /// until then. What is left of it is a change of its own.
 const LONGEST: TimeDelta = TimeDelta::days(7);
 
+/// What one check puts on record comes this soon after each other.
+const AT_ONCE: TimeDelta = TimeDelta::seconds(10);
+
 /// The document that was written last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -597,8 +600,9 @@ impl Asked {
             return Self::by(AskedBy::Schedule);
         };
         let is_new = |at: &DateTime<Utc>| record.created <= *at;
-        // The first check of a service asks for a rotation by itself.
-        let by_itself = |at: &DateTime<Utc>| record.origin == Origin::FirstSeen && record.created == *at;
+        // The first check of a service asks for a rotation by itself, and puts that on record with the keys.
+        let by_itself =
+            |at: &DateTime<Utc>| record.origin == Origin::FirstSeen && *at - record.created < AT_ONCE;
         let asked = before.requested().filter(|at| is_new(at) && !by_itself(at));
         let by = match asked {
             Some(_) if before.noticed() == asked => AskedBy::Notice,

@@ -351,9 +351,7 @@ impl Metrics {
         }
         // A page in the place of the receiver, of a proxy or a sign-in, takes nothing.
         let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if let Some(other) =
-            content_type.filter(|kind| !kind.trim().to_ascii_lowercase().starts_with("application/"))
-        {
+        if let Some(other) = content_type.filter(|kind| kind.to_ascii_lowercase().contains("html")) {
             let kind = other.split(';').next().unwrap_or_default().chars().take(40).collect::<String>();
             return Sent::Refused(words::answered_with(status, kind));
         }

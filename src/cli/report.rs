@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use super::instances::{chosen, complain_once, has_no_journal, rekey};
 use crate::compose::silent;
-
 use crate::config::{Environment, ServiceConfig, StateConfig, duration};
 use crate::engine::Engine;
 use crate::report::cause;

@@ -205,7 +205,6 @@ struct Batch {
     at: DateTime<Utc>,
     services: BTreeMap<ServiceId, Option<DateTime<Utc>>>,
     sums: Sums,
-    body: Vec<u8>,
 }
 
 impl Metrics {
@@ -317,8 +316,8 @@ impl Metrics {
     }
 
     async fn export(&self) {
-        let Some(batch) = self.batch() else { return };
-        let sent = self.send(batch.body.clone()).await;
+        let Some((batch, body)) = self.batch() else { return };
+        let sent = self.send(body).await;
         self.conclude(&batch, &sent);
         self.tell(sent);
     }
@@ -362,8 +361,8 @@ impl Metrics {
         }
     }
 
-    /// What there is to export; nothing where there is nothing.
-    fn batch(&self) -> Option<Batch> {
+    /// What there is to export, and the body that is sent of it; nothing where there is nothing.
+    fn batch(&self) -> Option<(Batch, Vec<u8>)> {
         let now = self.clock.now();
         let state = self.state.lock();
         let services: Vec<&ServiceOverview> =
@@ -396,7 +395,7 @@ impl Metrics {
             .collect();
         let body = otlp::body(self.config.protocol, &self.resource, &metrics);
         let services = services.iter().map(|service| (service.instance.clone(), service.at)).collect();
-        (!metrics.is_empty()).then_some(Batch { at: now, services, sums, body })
+        (!metrics.is_empty()).then_some((Batch { at: now, services, sums }, body))
     }
 
     /// What is counted here, and where requests are sent.

@@ -15,7 +15,7 @@ use url::Url;
 use super::Environment;
 use super::environment::Reader;
 use super::fault::{Faults, Report};
-use super::values::choice;
+use super::values::{choice, host_of};
 use crate::azure::http::check_secure;
 
 /// Whether metrics are exported.
@@ -101,8 +101,7 @@ impl MetricsConfig {
 
     /// What may be said of the endpoint.
     pub fn host(&self) -> String {
-        let url = Url::parse(self.expose_endpoint()).ok();
-        url.and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default()
+        host_of(self.expose_endpoint())
     }
 }
 

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use url::Url;
 
 use super::fault::{Report, Sourced};
+use super::values::host_of;
 use crate::azure::http::check_secure;
 
 /// A webhook that is told how things went. Whoever knows its URL may write to it, so its `Debug` shows the host alone.
@@ -40,8 +41,7 @@ impl NotifyConfig {
 
     /// What may be said of the webhook.
     pub fn host(&self) -> String {
-        let url = Url::parse(self.expose_url()).ok();
-        url.and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default()
+        host_of(self.expose_url())
     }
 }
 

@@ -388,6 +388,12 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// A sensible age of keys. An age of many years is one too: it is how rotations by age are paused.
 pub(super) const AGE: &str = "30d";
 
+/// What may be said of a URL that may be a secret. None is kept that has no host.
+pub(super) fn host_of(url: &str) -> String {
+    let url = Url::parse(url).ok();
+    url.and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
 /// A duration such as `30d`; `example` is what a sensible one looks like.
 pub(crate) fn duration(text: &str, example: &str) -> Result<Duration, String> {
     let text = text.trim();

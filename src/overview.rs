@@ -22,7 +22,7 @@ use crate::report::{Ending, RunEvent, RunReport};
 use crate::schedule;
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, ServiceId};
-use rekey_core::plan::{self, BlockedBy, Decision, Gated, Part, Step, WaitFor};
+use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Gated, Part, Step, WaitFor};
 use rekey_core::time::delta;
 use timeline::Timeline;
 
@@ -104,10 +104,10 @@ pub struct Condition {
 /// The condition of a service, in one word. The worst comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum State {
+    /// Nothing goes on until a person has done something; worst of all where somebody holds an invalid key.
+    Blocked,
     /// Somebody holds an invalid key, and is given a valid one.
     Repairing,
-    /// Nothing goes on until a person has done something.
-    Blocked,
     /// Nobody knows how it stands.
     Unknown,
     /// A rotation is due, and waits for a time or for somebody.
@@ -206,7 +206,8 @@ impl ServiceOverview {
             condition,
             runs: vec![run],
             at: Some(now),
-            ..Self::of_journal(service, journal, observed, now)
+            consumers: consumers(service, report, journal, observed),
+            ..Self::of_journal(service, journal, now)
         })
     }
 
@@ -233,12 +234,7 @@ impl ServiceOverview {
     }
 
     /// What the journal has of it.
-    fn of_journal(
-        service: &ServiceConfig,
-        journal: &Journal,
-        observed: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Self {
+    fn of_journal(service: &ServiceConfig, journal: &Journal, now: DateTime<Utc>) -> Self {
         let keys = journal.keys().map(|keys| PerKey::from_fn(|key_type| key(service, &keys[key_type])));
         let next_due = keys.iter().flat_map(PerKey::iter).filter_map(|(_, key)| key.due).min();
         let paused = journal.paused(now).map(|pause| PauseOverview {
@@ -252,7 +248,6 @@ impl ServiceOverview {
             next_begins: plan::next_opening(journal, &service.policy, now).and_then(|opening| opening.begins),
             paused,
             keys,
-            consumers: consumers(service, journal, observed),
             windows: Windows::of(service, now),
             timeline: Timeline::of(journal, now),
             ..Self::unknown(service)
@@ -357,14 +352,21 @@ fn key(service: &ServiceConfig, record: &KeyRecord) -> KeyOverview {
     }
 }
 
-/// Those that the journal has seen, and those that reported, by what is on record of them.
+/// Those that the journal has seen, and those that reported, by what is on record of them. Who is cut off was given nothing, whatever
+/// went on record before it was tried: it holds what it was seen with.
 fn consumers(
     service: &ServiceConfig,
+    report: &RunReport,
     journal: &Journal,
     observed: Option<DateTime<Utc>>,
 ) -> Vec<ConsumerOverview> {
-    let seen = journal.all_seen().map(|(consumer, held)| {
+    let cut_off = |app: &ConsumerId| {
+        report.cut_off.iter().any(|who| matches!(who, CutOff::Stale(at) if at.app == *app))
+    };
+    let seen = journal.all_seen().map(|(consumer, on_record)| {
         let blurred = journal.is_blurred(consumer);
+        let seen = report.seen.as_ref().and_then(|snapshot| snapshot.seen.get(consumer));
+        let held = seen.filter(|_| cut_off(consumer)).map_or(on_record, Vec::as_slice);
         let mut holds = held.iter().map(|held| word(journal, held)).collect::<Vec<_>>();
         holds.extend(blurred.then(|| "unknown".to_owned()));
         of_consumer(consumer, holds, observed.filter(|_| !blurred))
@@ -434,17 +436,23 @@ impl Condition {
     ) -> Option<Self> {
         let name = service.id.name();
         if !report.cut_off.is_empty() {
-            let what = match &report.ending {
+            let stale = stale(&report.cut_off);
+            let (state, message) = match &report.ending {
+                Ending::Decided(Decision::Blocked(by)) if by.passes() => (State::Repairing, stale),
+                // It names them, and what keeps them from being repaired.
+                Ending::Decided(Decision::Blocked(_)) => (State::Blocked, report.ending.to_string()),
+                Ending::Failed(_) | Ending::NeverFinished { .. } | Ending::Unwatched { .. } => {
+                    (State::Blocked, words::not_repaired(stale, &report.ending))
+                }
+                _ => (State::Repairing, stale),
+            };
+            let by_person = match &report.ending {
                 Ending::Decided(decision) => what_to_do(name, decision),
                 _ => None,
             };
-            let what = what.or_else(|| report.ending.is_failure().then(|| words::see_status(name)));
-            let message = match &report.ending {
-                // It names them, and what keeps them from being repaired.
-                Ending::Decided(Decision::Blocked(_)) => report.ending.to_string(),
-                _ => stale(&report.cut_off),
-            };
-            return Some(Self::new(State::Repairing, "CutOff", message, what, now));
+            let by_person = by_person.unwrap_or_else(|| words::see_status(name));
+            let what = (state == State::Blocked).then_some(by_person);
+            return Some(Self::new(state, "CutOff", message, what, now));
         }
         let decided = match &report.ending {
             Ending::Decided(decision) => decision.clone(),
@@ -478,7 +486,7 @@ impl Condition {
         };
         let decided = Self::of(name, &decided, now);
         // Nothing waits for those who were repaired and are not well: somebody has to know of them all the same.
-        let not_back = plan::not_back(journal).filter(|_| decided.state > State::Blocked);
+        let not_back = plan::not_back(journal).filter(|_| decided.state > State::Repairing);
         Some(match not_back {
             Some(not_back) => {
                 Self::new(State::Blocked, "NotBack", not_back.in_words(), Some(words::unblock(name)), now)

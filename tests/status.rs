@@ -140,23 +140,32 @@ async fn it_shows_a_rotation_from_the_first_look_to_the_last() {
 async fn who_is_cut_off_is_shown_and_that_it_is_over() {
     let app = App::of(Story::new().await);
     app.live(8 * HOUR).await;
-    // It cannot be repaired.
-    app.story
-        .sim
-        .fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).times(u64::MAX));
+    let cut_off = async |kind| {
+        app.story.sim.clear_faults();
+        app.story.sim.fault(Fault::new("WebApps_UpdateApplicationSettings", kind).times(u64::MAX));
+        app.story.clock.advance(5 * MINUTE);
+        app.tick().await;
+        let service = app.json().await["services"][0].clone();
+        let condition = service["condition"].clone();
+        let message = condition["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("chat-web") && message.contains("are being refused"), "{message}");
+        let consumers = service["consumers"].as_array().unwrap();
+        let holds = |name| consumers.iter().find(|one| one["name"] == name).unwrap()["holds"].clone();
+        // These were given nothing, whatever was tried.
+        assert_eq!((holds("chat-web"), holds("chat-func")), (json!(["stale"]), json!(["stale"])));
+        let text = |name: &str| condition[name].as_str().unwrap_or_default().to_owned();
+        ((text("type"), text("reason")), message, text("whatToDo"))
+    };
     app.story.force("sr-demo", &[KeyType::Secondary]).unwrap();
-    app.story.clock.advance(2 * MINUTE);
-    app.tick().await;
-    let page = app.json().await;
-    let condition = &page["services"][0]["condition"];
-    assert_eq!(
-        (&condition["type"], &condition["reason"]),
-        (&json!("Repairing"), &json!("CutOff")),
-        "{page:#}"
-    );
-    let message = condition["message"].as_str().unwrap();
-    assert!(message.contains("chat-web") && message.contains("are being refused"), "{message}");
-    assert_eq!(condition["whatToDo"], "signalr-rekey status sr-demo");
+    // What passes by itself needs nobody.
+    let (condition, _, what) = cut_off(FaultKind::Unavailable).await;
+    assert!(is(&condition, "Repairing", "CutOff"), "{condition:?}");
+    assert_eq!(what, "");
+    // It cannot be repaired.
+    let (condition, message, what) = cut_off(FaultKind::Forbidden).await;
+    assert!(is(&condition, "Blocked", "CutOff"), "{condition:?}");
+    assert!(message.contains("AuthorizationFailed"), "{message}");
+    assert_eq!(what, "signalr-rekey status sr-demo");
     // A notice tells that it is over, without the timer.
     app.story.sim.clear_faults();
     let event = json!([{
@@ -173,7 +182,7 @@ async fn who_is_cut_off_is_shown_and_that_it_is_over() {
     let outcome = app.call(Trigger::Events(events), "OnKeyNotice", 25 * Duration::from_secs(1)).await;
     assert_eq!(outcome.failure, None);
     let condition = app.condition().await;
-    assert!(condition.0 != "Repairing", "{condition:?}");
+    assert!(condition.1 != "CutOff", "{condition:?}");
     let timeline = &app.json().await["services"][0]["timeline"];
     assert!(timeline["outages"][0]["until"].is_string(), "{timeline:#}");
     assert!(timeline["moves"].as_array().unwrap().iter().any(|one| one["repair"] == true), "{timeline:#}");

@@ -49,7 +49,7 @@ impl Page {
     /// Of what is known, as of now.
     pub fn new(known: Vec<ServiceOverview>, at: DateTime<Utc>) -> Self {
         let mut services: Vec<ServiceOverview> = known.into_iter().map(|one| one.as_of(at)).collect();
-        services.sort_by_key(|one| one.condition.state);
+        services.sort_by_key(|one| (one.condition.state, one.condition.reason != "CutOff"));
         Self { schema_version: SCHEMA_VERSION, at, services }
     }
 
@@ -250,7 +250,7 @@ fn or_unknown(at: Option<DateTime<Utc>>) -> Markup {
 
 impl State {
     const ALL: [Self; 6] =
-        [Self::Repairing, Self::Blocked, Self::Unknown, Self::Waiting, Self::Rotating, Self::Ready];
+        [Self::Blocked, Self::Repairing, Self::Unknown, Self::Waiting, Self::Rotating, Self::Ready];
 
     /// As it is shown.
     pub const fn name(self) -> &'static str {

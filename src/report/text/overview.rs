@@ -6,6 +6,7 @@ sentences! {
     NEVER_RUN = "no run has told of this service yet";
     LOOK_AT_THE_TIMER = "See in the log of the function app whether RotateKeys runs, and how its runs end";
     outdated(at, by, before) = "nothing has been heard of this service since {at}, and by {by} a run of the timer should have told of it; then it was: {before}";
+    not_repaired(stale, ending) = "{stale}; {ending}";
     see_status(name) = "signalr-rekey status {name}";
     SEE_DOCTOR = "signalr-rekey doctor";
     approve(name) = "Look at what it would do: signalr-rekey plan {name}; then: signalr-rekey approve {name}";

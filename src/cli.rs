@@ -83,7 +83,7 @@ const HELP: &str = "  signalr-rekey init                 a rekey.toml from what 
   signalr-rekey plan                 what would be done to your services, and why; changes nothing
   signalr-rekey rotate --now         rotate them, as yourself (az login), and wait until it is done
 
-In Azure, the Functions host starts `signalr-rekey handler`; see README.md.
+In Azure, the Functions host starts `signalr-rekey handler`; see docs/deploy.md.
 
 Exit codes: 0 done, 1 failed or blocked, 2 wrong command line or configuration, 3 not finished in time.";
 

@@ -342,8 +342,8 @@ mod tests {
         AZURE_CLIENT_SECRET is not set, but AZURE_TENANT_ID is: set both for an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity), or neither
         IDENTITY_HEADER is not set, but IDENTITY_ENDPOINT is: set both for a managed identity, or neither
         IDENTITY_ENDPOINT is not set, but IDENTITY_HEADER is: set both for a managed identity, or neither
-        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that the README names
-        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that the README names
+        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that docs/security.md names
+        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that docs/security.md names
         ");
     }
 

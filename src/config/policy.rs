@@ -1,6 +1,6 @@
 //! The settings of the policy. Each is a row of one table: its name in the file, which is that of the field of [`Policy`], how
 //! it is written, and the app setting that lies over it, if there is one. What it means and its default are the field's
-//! (`rekey_core::policy`), and the README's table is compared with both.
+//! (`rekey_core::policy`), and the table of docs/configuration.md is compared with both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

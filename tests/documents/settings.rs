@@ -1,4 +1,4 @@
-//! The tables of the README against what the program says of itself.
+//! The tables of settings and of commands against what the program says of itself.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,6 +7,9 @@ use signalr_rekey::config::{Config, Environment, PolicySetting, load_from, polic
 
 use super::common::program::{program, text};
 use super::markdown::{Document, codes};
+
+const SETTINGS: &str = "docs/configuration.md";
+const COMMANDS: &str = "docs/commands.md";
 
 const INSTANCE: &str =
     "id = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat\"\n";
@@ -39,7 +42,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 /// The rows of the table of settings: those that have a name in the file or among the app settings.
 fn rows() -> Vec<Vec<String>> {
-    let rows = Document::read("README.md").rows("Configuration");
+    let rows = Document::read(SETTINGS).rows("Configuration");
     assert!(rows.iter().all(|row| row.len() == 4), "{rows:?}");
     rows
 }
@@ -69,11 +72,11 @@ fn the_table_of_settings_has_every_key_of_the_file_and_no_other() {
     let above = named.iter().take_while(|key| *key != "notice_budget").cloned().collect::<BTreeSet<_>>();
     assert_eq!(above, policy);
 
-    let readme = Document::read("README.md").prose();
+    let document = Document::read(SETTINGS).prose();
     let app = format!("[[instance]]\n{INSTANCE}apps = [{{ {STRANGE} = 1 }}]\n");
     let fault = load_from(&app, "rekey.toml", &Environment::default()).unwrap_err().to_string();
     for key in known(&fault, "known here are ") {
-        assert!(readme.contains(&format!("{key} = ")), "an app's {key} is not in the README");
+        assert!(document.contains(&format!("{key} = ")), "an app's {key} is not in {SETTINGS}");
     }
 }
 
@@ -124,8 +127,8 @@ fn the_table_of_settings_has_the_defaults_and_the_limits() {
 }
 
 #[test]
-fn the_sample_in_the_readme_is_a_configuration() {
-    let blocks = Document::read("README.md").blocks();
+fn the_sample_of_the_document_is_a_configuration() {
+    let blocks = Document::read(SETTINGS).blocks();
     let samples: Vec<_> = blocks.iter().filter(|block| block.info == "toml").collect();
     assert_eq!(samples.len(), 1);
     let config =
@@ -162,7 +165,7 @@ pub(super) fn flags(subcommand: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_table_of_commands_has_every_command_and_every_flag() {
-    let rows = Document::read("README.md").rows("Commands");
+    let rows = Document::read(COMMANDS).rows("Commands");
     let named: Vec<String> = rows.iter().map(|row| codes(&row[0])[0].clone()).collect();
     let first = |row: &String| row.split_whitespace().next().unwrap().to_owned();
     assert_eq!(named.iter().map(first).collect::<BTreeSet<_>>(), subcommands());
@@ -176,9 +179,9 @@ fn the_table_of_commands_has_every_command_and_every_flag() {
     }
     let codes =
         help(&[]).split("Exit codes:").nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-    let readme = Document::read("README.md").prose().split_whitespace().collect::<Vec<_>>().join(" ");
+    let document = Document::read(COMMANDS).prose().split_whitespace().collect::<Vec<_>>().join(" ");
     for code in codes.trim_end_matches('.').split(", ") {
         let start: String = code.chars().take(16).collect();
-        assert!(readme.contains(&start), "the README says nothing of exit code {code}");
+        assert!(document.contains(&start), "{COMMANDS} says nothing of exit code {code}");
     }
 }

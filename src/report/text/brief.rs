@@ -221,7 +221,7 @@ mod tests {
                 format!(
                     "cannot read the app settings of chat-frontend-{n:02}: 403 {code}, The client '11111111-2222' with object id \
                      '11111111-2222' does not have authorization to perform action over scope '{app}/config/appsettings' or the \
-                     scope is invalid (x-ms-correlation-request-id 0000-{n}); give the identity the role that the README names"
+                     scope is invalid (x-ms-correlation-request-id 0000-{n}); give the identity the role that docs/security.md names"
                 )
             };
             match n % 5 {

@@ -310,8 +310,8 @@ words! {
     impl Display for CredentialError {
         Self::HalfConfigured(half) => "{half}";
         Self::NoIdentity =>
-            "this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that the \
-            README names";
+            "this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that \
+            docs/security.md names";
         Self::Unusable(what, _) => "could not make a credential of {what}";
     }
 }

@@ -21,8 +21,9 @@ use reqwest::header::CONTENT_TYPE;
 use tokio::sync::watch;
 use url::Url;
 
-use crate::azure::arm::Arm;
+use crate::azure::arm::{Arm, is_page};
 use crate::azure::http::{self, Http};
+use crate::bounded::Unread;
 use crate::clock::Clock;
 use crate::config::MetricsConfig;
 use crate::config::metrics::Temporality;
@@ -40,6 +41,9 @@ pub const BOUND: Duration = Duration::from_secs(1);
 
 /// The largest answer of a receiver that is read. It has a number and a sentence.
 const LARGEST_ANSWER: usize = 64 << 10;
+
+/// How much is told of what a receiver says its answer is.
+const LONGEST_KIND: usize = 40;
 
 /// One of the numbers.
 #[derive(Clone, Copy, Debug)]
@@ -311,7 +315,7 @@ impl Metrics {
         if in_time {
             self.state.lock().told_slow = false;
         } else if left >= BOUND && !std::mem::replace(&mut self.state.lock().told_slow, true) {
-            tracing::warn!("{}", words::too_slow(self.config.host(), rounded(BOUND)));
+            tracing::warn!("{}", words::too_slow(self.config.origin(), rounded(BOUND)));
         }
     }
 
@@ -348,16 +352,19 @@ impl Metrics {
             // What it says besides may repeat what was sent, headers too.
             return Sent::Refused(words::answered(status));
         }
-        // A page in the place of the receiver, of a proxy or a sign-in, takes nothing.
-        let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if let Some(other) = content_type.filter(|kind| kind.to_ascii_lowercase().contains("html")) {
-            let kind = other.split(';').next().unwrap_or_default().chars().take(40).collect::<String>();
-            return Sent::Refused(words::answered_with(status, kind));
-        }
-        match http::read(answer, LARGEST_ANSWER).await.map(|body| otlp::rejected(protocol, &body)) {
-            Ok(0) => Sent::Taken,
-            Ok(points) => Sent::InPart(points),
-            Err(_) => Sent::Unsure(words::NO_BODY.to_owned()),
+        let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = kind.unwrap_or(words::NO_KIND).chars().take(LONGEST_KIND).collect::<String>();
+        let body = match http::read(answer, LARGEST_ANSWER).await {
+            Ok(body) => body,
+            Err(Unread::Broken(_)) => return Sent::Unsure(words::NO_BODY.to_owned()),
+            Err(Unread::TooLarge) => return Sent::Refused(words::page(status)),
+        };
+        match otlp::rejected(&body) {
+            Some(0) => Sent::Taken,
+            Some(points) => Sent::InPart(points),
+            // In the place of the receiver, of a proxy or a sign-in, it takes nothing.
+            None if is_page(&body) => Sent::Refused(words::page(status)),
+            None => Sent::Unsure(words::no_receiver(status, kind)),
         }
     }
 
@@ -443,11 +450,11 @@ impl Metrics {
 
     /// Says what did not go well, once for each cause.
     fn tell(&self, sent: Sent) {
-        let host = self.config.host();
+        let origin = self.config.origin();
         let (cause, why) = match sent {
             Sent::Taken => {
                 if !std::mem::take(&mut self.state.lock().told).is_empty() {
-                    tracing::info!("{}", words::exported_again(host));
+                    tracing::info!("{}", words::exported_again(origin));
                 }
                 return;
             }
@@ -455,7 +462,7 @@ impl Metrics {
             Sent::Refused(why) | Sent::Unsure(why) => (why.clone(), why),
         };
         if self.state.lock().told.insert(cause) {
-            tracing::error!("{}", words::not_exported(host, why));
+            tracing::error!("{}", words::not_exported(origin, why));
         }
     }
 }

@@ -998,11 +998,27 @@ fn wrong_settings_of_metrics_are_told_without_their_values_and_stop_nothing_else
         ("OTEL_EXPORTER_OTLP_HEADERS", "s3cret", "this is no list of headers"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "a=b%0As3cret", "this is no list of headers"),
         ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a b=s3cret", "this is no list of headers"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=s3cret%zz", "%25 for a percent sign"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=s3cret%2", "%25 for a percent sign"),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "a=b,Host=s3cret",
+            "host, content-type, content-length and their like",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "Content-Length=3",
+            "host, content-type, content-length and their like",
+        ),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "transfer-encoding=s3cret", "this is no list of headers"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "write a whole number above 0, such as 10000"),
         ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "0", "this is no number of milliseconds"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "s3cret", "write cumulative or delta"),
         ("OTEL_RESOURCE_ATTRIBUTES", "s3cret", "this is no list of attributes"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=s3cret%", "%25 for a percent sign"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "s3%cret=a", "this is no list of attributes"),
         ("OTEL_METRICS_EXPORTER", "prometheus", "write otlp, or none"),
+        ("OTEL_SDK_DISABLED", "yes", "write true or false"),
     ] {
         let told = wrong_metrics(&[GENERAL, (setting, value)]).unwrap();
         assert!(told.starts_with(&format!("{setting}: ")) && told.contains(said), "{told}");
@@ -1040,8 +1056,8 @@ fn metrics_are_off_unless_an_endpoint_is_set() {
     ] {
         assert!(matches!(metrics::read(&off.iter().copied().collect()), Metrics::Off), "{off:?}");
     }
-    let on = [endpoint, ("OTEL_SDK_DISABLED", "1"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "")];
+    let on = [endpoint, ("OTEL_SDK_DISABLED", "False"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "")];
     let Metrics::To(config) = metrics::read(&on.into_iter().collect()) else { panic!("they are on") };
     let shown = format!("{config:?}");
-    insta::assert_snapshot!(shown, @r#"MetricsConfig { host: "127.0.0.1", headers: 0, protocol: Protobuf, temporality: Cumulative, timeout: 10s, .. }"#);
+    insta::assert_snapshot!(shown, @r#"MetricsConfig { origin: "http://127.0.0.1:4318", headers: 0, protocol: Protobuf, temporality: Cumulative, timeout: 10s, .. }"#);
 }

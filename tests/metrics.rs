@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use common::log::Log;
 use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
@@ -39,12 +40,21 @@ use tokio::sync::Notify;
 #[derive(Clone, Default)]
 struct Receiver {
     sent: Arc<Mutex<Vec<Export>>>,
-    /// What it answers next: a status, and how many points it says it did not take. It takes all otherwise.
-    answers: Arc<Mutex<VecDeque<(StatusCode, i64)>>>,
+    /// What it answers next. It takes all otherwise.
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     /// Whether it takes what it is sent, and never answers.
     hangs: Arc<Mutex<bool>>,
     arrived: Arc<Notify>,
     never: Arc<Notify>,
+}
+
+#[derive(Clone, Copy)]
+enum Answer {
+    /// With what it was told by as its words.
+    Refuses(StatusCode),
+    TakesAllBut(i64),
+    /// 200, of a type and with a body.
+    Says(&'static str, &'static [u8]),
 }
 
 #[derive(Clone)]
@@ -159,37 +169,29 @@ impl Receiver {
 }
 
 /// A proxy answers in the place of the receiver.
-const A_PAGE: i64 = -1;
+const A_PAGE: Answer = Answer::Says("text/html; charset=utf-8", b"<html>please sign in</html>");
 
-async fn take(
-    State(receiver): State<Receiver>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> (StatusCode, [(&'static str, &'static str); 1], Vec<u8>) {
+async fn take(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let export = Export { path: uri.path().to_owned(), headers, body };
-    let is_json = export.is_json();
-    receiver.sent.lock().unwrap().push(export);
+    receiver.sent.lock().unwrap().push(export.clone());
     receiver.arrived.notify_one();
     if *receiver.hangs.lock().unwrap() {
         receiver.never.notified().await;
     }
-    let (status, rejected) = receiver.answers.lock().unwrap().pop_front().unwrap_or((StatusCode::OK, 0));
-    if rejected == A_PAGE {
-        return (
-            status,
-            [("content-type", "text/html; charset=utf-8")],
-            b"<html>please sign in</html>".to_vec(),
-        );
-    }
-    let partial = (rejected > 0).then(|| ExportMetricsPartialSuccess {
+    let rejected = match receiver.answers.lock().unwrap().pop_front().unwrap_or(Answer::TakesAllBut(0)) {
+        Answer::Refuses(status) => return (status, format!("{uri} {:?}", export.headers)).into_response(),
+        Answer::Says("", body) => return Response::new(body.into()),
+        Answer::Says(kind, body) => return ([("content-type", kind)], body).into_response(),
+        Answer::TakesAllBut(rejected) => rejected,
+    };
+    let partial = (rejected != 0).then(|| ExportMetricsPartialSuccess {
         rejected_data_points: rejected,
         error_message: "too old".into(),
     });
     let answer = ExportMetricsServiceResponse { partial_success: partial };
-    match is_json {
-        true => (status, [("content-type", "application/json")], serde_json::to_vec(&answer).unwrap()),
-        false => (status, [("content-type", "application/x-protobuf")], answer.encode_to_vec()),
+    match export.is_json() {
+        true => Json(answer).into_response(),
+        false => ([("content-type", "application/x-protobuf")], answer.encode_to_vec()).into_response(),
     }
 }
 
@@ -197,6 +199,7 @@ async fn take(
 struct Told {
     story: Story,
     receiver: Receiver,
+    endpoint: String,
     dispatcher: Arc<Dispatcher>,
 }
 
@@ -208,12 +211,12 @@ impl Told {
     }
 
     fn to(mut story: Story, receiver: Receiver, endpoint: &str, settings: &[(&str, &str)]) -> Self {
-        let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)];
-        let environment: Environment = endpoint.iter().chain(settings).copied().collect();
+        let own = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)];
+        let environment: Environment = own.iter().chain(settings).copied().collect();
         story.config.metrics = metrics::read(&environment);
         assert!(matches!(story.config.metrics, Metrics::To(_)), "{:?}", story.config.metrics);
         let dispatcher = Dispatcher::new(story.rekey());
-        Self { story, receiver, dispatcher }
+        Self { story, receiver, endpoint: endpoint.to_owned(), dispatcher }
     }
 
     /// From here on it is another process.
@@ -247,6 +250,11 @@ impl Told {
             assert_eq!(outcome.failure, None);
             self.story.clock.advance(10 * MINUTE);
         }
+    }
+
+    /// How often it was told that a cause had been overcome.
+    fn again(&self, log: &Log) -> usize {
+        times(log, &format!("are exported to {} again", self.endpoint))
     }
 
     fn service(&self) -> String {
@@ -441,7 +449,7 @@ async fn with_delta_all_that_was_taken_adds_up() {
     let told = Told::new(&[("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")]).await;
     told.watch(30 * MINUTE).await;
     // Refused exports are no part of it.
-    told.receiver.answers.lock().unwrap().push_back((StatusCode::SERVICE_UNAVAILABLE, 0));
+    told.receiver.answers.lock().unwrap().push_back(Answer::Refuses(StatusCode::SERVICE_UNAVAILABLE));
     let refused = told.receiver.sent().len();
     told.watch(30 * MINUTE).await;
     let mut all = BTreeMap::new();
@@ -467,7 +475,11 @@ async fn the_headers_arrive_and_the_endpoint_is_what_it_says() {
     for (endpoint, of_metrics, path) in [
         (endpoint.clone(), None, "/v1/metrics"),
         (format!("{endpoint}/otlp/"), None, "/otlp/v1/metrics"),
-        ("http://127.0.0.1:9".to_owned(), Some(format!("{endpoint}/mine")), "/mine"),
+        (
+            "http://127.0.0.1:9".to_owned(),
+            Some(format!("{endpoint}/PATHSECRET?a=QUERYSECRET")),
+            "/PATHSECRET",
+        ),
         ("http://127.0.0.1:9".to_owned(), Some(endpoint.clone()), "/"),
     ] {
         let (log, _guard) = Log::capture();
@@ -475,7 +487,10 @@ async fn the_headers_arrive_and_the_endpoint_is_what_it_says() {
             ("OTEL_EXPORTER_OTLP_HEADERS", "x-of-all=no"),
             ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "Authorization=Basic%20HEADERSECRET,x-two=a%2Cb"),
             ("OTEL_SERVICE_NAME", "keys of ours"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.name=not this"),
+            (
+                "OTEL_RESOURCE_ATTRIBUTES",
+                "deployment.environment.name=test,service.name=not this,service.instance.id=ours",
+            ),
         ];
         let own = of_metrics.iter().map(|own| ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", own.as_str()));
         let settings: Vec<_> = settings.into_iter().chain(own).collect();
@@ -490,13 +505,17 @@ async fn the_headers_arrive_and_the_endpoint_is_what_it_says() {
         assert_eq!(resource["service.name"], "keys of ours");
         assert_eq!(resource["deployment.environment.name"], "test");
         assert!(!resource["service.version"].is_empty());
+        assert_ne!(
+            resource["service.instance.id"], "ours",
+            "two processes under one id would be taken for one"
+        );
         // And are in no output, nor is a key in what is exported.
-        receiver.answers.lock().unwrap().push_back((StatusCode::UNAUTHORIZED, 0));
+        receiver.answers.lock().unwrap().push_back(Answer::Refuses(StatusCode::UNAUTHORIZED));
         told.story.clock.advance(10 * MINUTE);
         told.tick().await;
         let all = format!("{outcome:?} {:?} {}", told.story.config, log.text());
         assert!(log.text().contains("401"), "{}", log.text());
-        assert!(!all.contains("HEADERSECRET"), "{all}");
+        assert!(!all.contains("SECRET"), "{all}");
         let exported =
             receiver.sent().iter().map(|export| format!("{:?}", export.read())).collect::<String>();
         assert!(!exported.contains(KEY_MARK) && !exported.contains("HEADERSECRET"));
@@ -530,7 +549,8 @@ async fn a_receiver_that_is_not_there_delays_nothing_and_is_told_once() {
     let told = Told::to(story, Receiver::default(), &format!("http://{gone}"), &[]);
     told.watch(4 * HOUR).await;
     repaired(&told).await;
-    assert_eq!(times(&log, "the metrics could not be exported to 127.0.0.1: it cannot be reached"), 1);
+    let told = format!("the metrics could not be exported to http://{gone}: it cannot be reached");
+    assert_eq!(times(&log, &told), 1, "{}", log.text());
 }
 
 #[tokio::test]
@@ -539,8 +559,13 @@ async fn a_receiver_that_refuses_is_told_once_for_each_cause_and_gets_the_number
         let (log, _guard) = Log::capture();
         let told = Told::new(&[]).await;
         told.watch(4 * HOUR).await;
-        let refuse = (StatusCode::from_u16(status).unwrap(), 0);
-        told.receiver.answers.lock().unwrap().extend([refuse, refuse, (StatusCode::NOT_FOUND, 0), refuse]);
+        let refuse = Answer::Refuses(StatusCode::from_u16(status).unwrap());
+        told.receiver.answers.lock().unwrap().extend([
+            refuse,
+            refuse,
+            Answer::Refuses(StatusCode::NOT_FOUND),
+            refuse,
+        ]);
         told.tick().await;
         let service = told.receiver.last();
         repaired(&told).await;
@@ -550,12 +575,12 @@ async fn a_receiver_that_refuses_is_told_once_for_each_cause_and_gets_the_number
         }
         let lost = "the metrics could not be exported";
         assert_eq!(times(&log, lost), 2, "{}", log.text());
-        assert_eq!(times(&log, &format!("{lost} to 127.0.0.1: it answered {said}")), 1);
-        assert_eq!(times(&log, "are exported to 127.0.0.1 again"), 0);
+        assert_eq!(times(&log, &format!("{lost} to {}: it answered {said}", told.endpoint)), 1);
+        assert_eq!(told.again(&log), 0);
         assert!(service.value("signalr_rekey.repairs", &[]).is_none());
         told.story.clock.advance(10 * MINUTE);
         told.tick().await;
-        assert_eq!(times(&log, "are exported to 127.0.0.1 again"), 1);
+        assert_eq!(told.again(&log), 1);
         let last = told.receiver.last();
         assert_eq!(last.value("signalr_rekey.repairs", &[(OUTCOME, "repaired")]), Some(3.0));
         assert_eq!(last.sums("signalr_rekey.azure.requests", OPERATION), told.requests());
@@ -611,14 +636,53 @@ async fn points_that_are_refused_are_told() {
     for protocol in ["http/protobuf", "http/json"] {
         let (log, _guard) = Log::capture();
         let told = Told::new(&[("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", protocol)]).await;
-        told.receiver.answers.lock().unwrap().extend([(StatusCode::OK, 3), (StatusCode::OK, 300)]);
+        told.receiver.answers.lock().unwrap().extend([Answer::TakesAllBut(3), Answer::TakesAllBut(300)]);
         for _ in 0..3 {
             told.tick().await;
             told.story.clock.advance(10 * MINUTE);
         }
         assert_eq!(times(&log, "it took the export, but refused 3 of its data points"), 1);
         assert_eq!(times(&log, "refused 300"), 0, "the cause is the same");
-        assert_eq!(times(&log, "are exported to 127.0.0.1 again"), 1);
+        assert_eq!(told.again(&log), 1);
+        // Fewer than none are none.
+        told.receiver.answers.lock().unwrap().push_back(Answer::TakesAllBut(-1));
+        told.tick().await;
+        assert_eq!(times(&log, "refused"), 1, "{}", log.text());
+    }
+}
+
+/// Receivers that keep to the protocol by halves are in use, and what answers as none of them does may not be one.
+#[tokio::test]
+async fn who_does_not_answer_as_a_receiver_does_is_told() {
+    const LONG: &[u8] = &[b'a'; 70 << 10];
+    let told = Told::new(&[]).await;
+    for (kind, said, cause) in [
+        ("", &b""[..], None),
+        ("text/html", b"", None),
+        ("text/plain", b"\n", None),
+        ("application/json", b"{}", None),
+        ("application/json", br#"{"partialSuccess":{}}"#, None),
+        ("application/x-protobuf", b"\x0a\x00", None),
+        ("application/json", br#"{"partialSuccess":{"rejectedDataPoints":"3"}}"#, Some("refused 3 of")),
+        ("text/plain", b"OK", Some("200 OK (text/plain), but not as a receiver of OTLP does")),
+        ("", b"OK", Some("200 OK (no Content-Type), but not")),
+        ("application/json", br#"{"ok":true}"#, Some("but not as a receiver")),
+        ("application/json", b"[]", Some("but not as a receiver")),
+        ("application/x-protobuf", b"\xff\xfe\xfd", Some("but not as a receiver")),
+        ("application/x-protobuf", b"\x0a\x7fshort", Some("but not as a receiver")),
+        ("application/x-protobuf", b"\x08\x01", Some("but not as a receiver")),
+        ("", b" <html>please sign in</html>", Some("200 OK with a web page or a file")),
+        ("application/octet-stream", LONG, Some("200 OK with a web page or a file")),
+    ] {
+        let (log, _guard) = Log::capture();
+        told.receiver.answers.lock().unwrap().push_back(Answer::Says(kind, said));
+        for _ in 0..2 {
+            told.tick().await;
+            told.story.clock.advance(10 * MINUTE);
+        }
+        let lost = times(&log, "the metrics could not be exported");
+        assert_eq!((lost, told.again(&log)), if cause.is_some() { (1, 1) } else { (0, 0) }, "{}", log.text());
+        assert!(cause.is_none_or(|cause| log.text().contains(cause)), "{}", log.text());
     }
 }
 
@@ -627,16 +691,16 @@ async fn points_that_are_refused_are_told() {
 async fn a_page_in_the_place_of_the_receiver_takes_nothing() {
     let (log, _guard) = Log::capture();
     let told = Told::new(&[]).await;
-    let answers = [(StatusCode::SERVICE_UNAVAILABLE, 0), (StatusCode::OK, A_PAGE), (StatusCode::OK, A_PAGE)];
+    let answers = [Answer::Refuses(StatusCode::SERVICE_UNAVAILABLE), A_PAGE, A_PAGE];
     told.receiver.answers.lock().unwrap().extend(answers);
     for _ in 0..3 {
         told.tick().await;
         told.story.clock.advance(10 * MINUTE);
     }
-    assert_eq!(times(&log, "it answered 200 OK with text/html, which is no answer of a receiver"), 1);
-    assert_eq!(times(&log, "are exported to 127.0.0.1 again"), 0);
+    assert_eq!(times(&log, "it answered 200 OK with a web page or a file, as no receiver of OTLP does"), 1);
+    assert_eq!(told.again(&log), 0);
     told.tick().await;
-    assert_eq!(times(&log, "are exported to 127.0.0.1 again"), 1);
+    assert_eq!(told.again(&log), 1);
     assert_eq!(told.receiver.last().sums("signalr_rekey.azure.requests", OPERATION), told.requests());
 }
 

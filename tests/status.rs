@@ -360,6 +360,20 @@ async fn an_overview_that_cannot_be_written_fails_no_repair_and_is_told() {
     }
 }
 
+/// A first run that is stopped has put nothing on record: nobody knows how the service stands, and nothing is blocked.
+#[tokio::test]
+async fn a_first_run_that_is_stopped_tells_nothing() {
+    let story = Story::new().await;
+    let engine = story.rekey();
+    let stop = engine.stop.clone();
+    story.sim.after("WebApps_ListApplicationSettings", 1, move |_| stop.ask());
+    let app = App { process: Dispatcher::new(engine), story };
+    app.tick().await;
+    assert!(app.story.requests("SignalR_ListKeys") > 0 && app.story.journal().await.keys().is_none());
+    let condition = app.condition().await;
+    assert!(is(&condition, "Unknown", "NeverRun"), "{condition:?}");
+}
+
 /// Notices that find nothing new write nothing; the timer tells at each run that it still looks.
 #[tokio::test]
 async fn what_is_not_new_is_not_written() {
@@ -376,7 +390,7 @@ async fn what_is_not_new_is_not_written() {
     let timer = ServiceOverview { at: at(6 * MINUTE), ..news.clone() };
     for (told, writes) in [(later, 0), (news, 1), (timer, 2)] {
         let shown = told.at;
-        kept::write(&*store, config, vec![told], rhythm).await.unwrap();
+        kept::write(&*store, config, &[told], rhythm).await.unwrap();
         assert_eq!(store.writes(), writes);
         let now = kept::read(&*store, config).await.unwrap().remove(0).at;
         assert_eq!(now, if writes == 0 { kept.at } else { shown });
@@ -649,7 +663,7 @@ async fn two_function_apps_with_one_storage_show_each_its_own() {
     let now = both.clock.now();
     let rhythm = Rhythm::of(&both.config, now);
     let write = async |number: usize, at| {
-        kept::write(&*both.store, &of(number), vec![told(number, at)], rhythm).await.unwrap();
+        kept::write(&*both.store, &of(number), &[told(number, at)], rhythm).await.unwrap();
     };
     write(0, now).await;
     write(1, now + delta(MINUTE)).await;

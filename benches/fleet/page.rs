@@ -48,7 +48,7 @@ pub(crate) async fn measure(services: usize) {
     });
     let store = azurite::store_by(&environment, story.clock.clone());
     let rhythm = Rhythm::of(&config, chrono::Utc::now());
-    kept::write(&*store, &config, told.collect(), rhythm).await.unwrap();
+    kept::write(&*store, &config, &told.collect::<Vec<_>>(), rhythm).await.unwrap();
 
     let handler = handler(&azure).await;
     println!("{}", name(services));

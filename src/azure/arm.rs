@@ -38,8 +38,8 @@ pub use gate::Urgency;
 pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
 pub(crate) use request::{CLIENT_REQUEST_PREFIX, Call, WAITS};
-pub(crate) use said::Linked;
 pub(in crate::azure) use said::tidy;
+pub(crate) use said::{Linked, is_page};
 
 use gate::{Gate, Turn};
 use sync_tokens::SyncTokens;

@@ -25,6 +25,21 @@ impl Faults {
     }
 }
 
+impl Fault {
+    /// The setting that it is a fault of, if it is one.
+    pub fn setting(&self) -> Option<&str> {
+        match &self.place {
+            Place::Setting(name) => Some(name),
+            Place::Whole | Place::File { .. } => None,
+        }
+    }
+
+    /// What is wrong, and what to write instead.
+    pub fn sentence(&self) -> &str {
+        &self.sentence
+    }
+}
+
 impl std::error::Error for Faults {}
 
 impl fmt::Display for Faults {

@@ -15,8 +15,8 @@ use url::Url;
 use super::Environment;
 use super::environment::Reader;
 use super::fault::{Faults, Report};
-use super::values::{choice, host_of};
-use crate::azure::http::check_secure;
+use super::values::choice;
+use crate::azure::http::{check_secure, origin_of};
 
 /// Whether metrics are exported.
 #[derive(Clone, Debug, Default)]
@@ -29,11 +29,13 @@ pub enum Metrics {
     Wrong(Faults),
 }
 
-/// A receiver of metrics. Its headers, and what stands in its URL besides the host, may be secrets: `Debug` shows the host
+/// A receiver of metrics. Its headers, and the user, the path and the query of its URL, may be secrets: `Debug` shows where it is
 /// alone.
 #[derive(Clone)]
 pub struct MetricsConfig {
     endpoint: SecretString,
+    /// The variable that names it.
+    pub named_by: &'static str,
     headers: HeaderMap,
     pub protocol: Protocol,
     pub temporality: Temporality,
@@ -99,16 +101,16 @@ impl MetricsConfig {
         &self.headers
     }
 
-    /// What may be said of the endpoint.
-    pub fn host(&self) -> String {
-        host_of(self.expose_endpoint())
+    /// What may be said of the endpoint: scheme, host and port.
+    pub fn origin(&self) -> String {
+        Url::parse(self.expose_endpoint()).map(|url| origin_of(&url)).unwrap_or_default()
     }
 }
 
 impl fmt::Debug for MetricsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetricsConfig")
-            .field("host", &self.host())
+            .field("origin", &self.origin())
             .field("headers", &self.headers.len())
             .field("protocol", &self.protocol)
             .field("temporality", &self.temporality)
@@ -142,10 +144,12 @@ fn set(environment: &Environment) -> Environment {
 
 fn config(reader: &mut Reader<'_, '_>) -> Option<MetricsConfig> {
     let _ = reader.get(EXPORTER, "otlp", exporter);
+    let _ = reader.get(DISABLED, "false", |text| choice(text, &[("true", true), ("false", false)]));
     let [own, general] = ENDPOINT;
-    let endpoint = match first(reader, ENDPOINT) {
-        name if name == own => reader.get(name, "https://…/v1/metrics", url),
-        _ => reader.get(general, "https://…", |text| url(text).map(below)),
+    let named_by = first(reader, ENDPOINT);
+    let endpoint = match named_by == own {
+        true => reader.get(own, "https://…/v1/metrics", url),
+        false => reader.get(general, "https://…", |text| url(text).map(below)),
     };
     let headers = first(reader, HEADERS);
     let parsed = reader.get(headers, "name=value", header_map);
@@ -171,6 +175,7 @@ fn config(reader: &mut Reader<'_, '_>) -> Option<MetricsConfig> {
     resource.extend(service.map(|name| ("service.name".to_owned(), name.value)));
     Some(MetricsConfig {
         endpoint: SecretString::from(String::from(url)),
+        named_by,
         headers: parsed.map(|headers| headers.value).unwrap_or_default(),
         protocol: protocol.map_or(Protocol::Protobuf, |protocol| protocol.value),
         temporality: temporality.map_or(Temporality::Cumulative, |temporality| temporality.value),
@@ -234,7 +239,15 @@ fn milliseconds(text: &str) -> Result<Duration, String> {
 
 /// `name=value` with commas between, as W3C Baggage without properties; percent-encoded.
 fn pairs(text: &str) -> Option<Vec<(String, String)>> {
-    let decoded = |text: &str| percent_decode_str(text.trim()).decode_utf8().ok().map(Into::into);
+    let is_encoded = |text: &str| {
+        let digits =
+            |rest: &str| rest.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+        text.split('%').skip(1).all(digits)
+    };
+    let decoded = |text: &str| {
+        let text = Some(text.trim()).filter(|text| is_encoded(text))?;
+        percent_decode_str(text).decode_utf8().ok().map(Into::into)
+    };
     let pair = |part: &str| {
         let (name, value) = part.split_once('=')?;
         let (name, value): (String, String) = (decoded(name)?, decoded(value)?);
@@ -245,7 +258,9 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
 
 fn attributes(text: &str) -> Result<Vec<(String, String)>, String> {
     pairs(text).ok_or_else(|| {
-        "this is no list of attributes; write key=value with commas between, and %2C for a comma in a value".into()
+        "this is no list of attributes; write key=value with commas between, and in a value %2C for a comma and %25 for \
+         a percent sign"
+            .into()
     })
 }
 
@@ -271,8 +286,9 @@ fn header_map(text: &str) -> Result<HeaderMap, String> {
     };
     let headers = pairs(text).and_then(|pairs| pairs.into_iter().map(header).collect());
     headers.ok_or_else(|| {
-        "this is no list of headers; write name=value with commas between, and %2C for a comma in a value; host, \
-         content-type, content-length and their like are not among them (they are not shown: they may be secrets)"
+        "this is no list of headers; write name=value with commas between, and in a value %2C for a comma and %25 for a \
+         percent sign; host, content-type, content-length and their like are not among them (they are not shown: they \
+         may be secrets)"
             .into()
     })
 }

@@ -11,7 +11,7 @@ use super::fixes;
 use crate::azure::consumers::Place;
 use crate::azure::consumers::app_service::UpdateStrategy;
 use crate::azure::http::is_loopback;
-use crate::config::{Config, Environment, Metrics, ServiceConfig};
+use crate::config::{Config, Environment, Fault, Metrics, ServiceConfig};
 use crate::report::cause;
 use crate::report::text::rounded;
 use crate::schedule::{GOOD, SETTING, longest_gap};
@@ -40,21 +40,20 @@ pub(super) fn environment(config: &Config, environment: &Environment, own: Optio
 }
 
 /// Whether metrics get to where somebody wants them. Where nobody does, there is nothing to tell.
-fn metrics(config: &Config) -> Option<Finding> {
-    const NAME: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+fn metrics(config: &Config) -> Vec<Finding> {
+    let faulty = |fault: &Fault| {
+        let what = format!("no metrics are exported: {}", fault.sentence());
+        let why = "somebody asks for metrics, and nothing is exported until this setting is right; keys are rotated all \
+                   the same";
+        Finding::warning(Check::Environment, fault.setting().unwrap_or_default(), what, why)
+    };
     match &config.metrics {
-        Metrics::Off => None,
+        Metrics::Off => vec![],
         Metrics::To(receiver) => {
-            let what = format!("metrics are to be exported to {}, which was not tried", receiver.host());
-            Some(Finding::ok(Check::Environment, NAME, what))
+            let what = format!("metrics are to be exported to {}, which was not tried", receiver.origin());
+            vec![Finding::ok(Check::Environment, receiver.named_by, what)]
         }
-        Metrics::Wrong(faults) => {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            let what = format!("no metrics are exported: {}", faults.join("; "));
-            let why = "somebody asks for metrics, and nothing is exported until these settings are right; keys are \
-                       rotated all the same";
-            Some(Finding::warning(Check::Environment, NAME, what, why))
-        }
+        Metrics::Wrong(faults) => faults.iter().map(faulty).collect(),
     }
 }
 

@@ -75,27 +75,27 @@ pub(super) const fn content_type(protocol: Protocol) -> &'static str {
     }
 }
 
-/// How many points a receiver says it did not take of an export that it took; none if that cannot be read.
-pub(super) fn rejected(protocol: Protocol, answer: &[u8]) -> u64 {
-    match protocol {
-        Protocol::Protobuf => field(answer, 1)
-            .and_then(|partial| match partial {
-                Wire::Bytes(partial) => field(partial, 1),
-                Wire::Number(_) => None,
-            })
-            .and_then(|rejected| match rejected {
-                // An int64: fewer than none are none.
-                Wire::Number(rejected) => Some(rejected).filter(|rejected| i64::try_from(*rejected).is_ok()),
-                Wire::Bytes(_) => None,
-            })
-            .unwrap_or_default(),
-        Protocol::Json => {
-            let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-            let rejected = &answer["partialSuccess"]["rejectedDataPoints"];
-            // An int64 is a text in protobuf's JSON, and whoever reads it takes a number too.
-            let text = rejected.as_str().and_then(|text| text.parse().ok());
-            text.or_else(|| rejected.as_u64()).unwrap_or_default()
-        }
+/// How many points a receiver says it did not take of an export that it took; nothing if that is no
+/// `ExportMetricsServiceResponse`. Whatever was sent, it may be in protobuf or in JSON, or nothing at all, which is one in protobuf:
+/// receivers of all these kinds are in use.
+pub(super) fn rejected(answer: &[u8]) -> Option<u64> {
+    if answer.trim_ascii().is_empty() {
+        return Some(0);
+    }
+    if let Ok(answer) = serde_json::from_slice::<Value>(answer) {
+        let answer = answer.as_object()?;
+        let Some(partial) = answer.get("partialSuccess") else { return answer.is_empty().then_some(0) };
+        let rejected = &partial["rejectedDataPoints"];
+        // An int64 is a text in protobuf's JSON, and whoever reads it takes a number too.
+        let text = rejected.as_str().and_then(|text| text.parse().ok());
+        return Some(text.or_else(|| rejected.as_u64()).unwrap_or_default());
+    }
+    let Some(Wire::Bytes(partial)) = first_field(answer)? else { return None };
+    match first_field(partial)? {
+        // An int64: fewer than none are none.
+        Some(Wire::Number(rejected)) => Some(i64::try_from(rejected).map_or(0, |_| rejected)),
+        Some(_) => None,
+        None => Some(0),
     }
 }
 
@@ -247,36 +247,32 @@ fn varint(mut value: u64, to: &mut Vec<u8>) {
 enum Wire<'a> {
     Number(u64),
     Bytes(&'a [u8]),
+    Other,
 }
 
-/// The last value of a field in a message; nothing where it is not there, or the message cannot be read.
-fn field(mut message: &[u8], number: u64) -> Option<Wire<'_>> {
+/// The last value of the field with number 1, if it is there; nothing where the message cannot be read.
+#[allow(clippy::option_option, reason = "a message without the field is one all the same")]
+fn first_field(mut message: &[u8]) -> Option<Option<Wire<'_>>> {
     let mut found = None;
     while !message.is_empty() {
         let tag = read_varint(&mut message)?;
         let value = match tag & 7 {
-            0 => Some(Wire::Number(read_varint(&mut message)?)),
-            1 => {
-                message = message.get(8..)?;
-                None
-            }
+            0 => Wire::Number(read_varint(&mut message)?),
             2 => {
                 let length = usize::try_from(read_varint(&mut message)?).ok()?;
-                let value = message.get(..length)?;
-                message = message.get(length..)?;
-                Some(Wire::Bytes(value))
+                Wire::Bytes(message.split_off(..length)?)
             }
-            5 => {
-                message = message.get(4..)?;
-                None
-            }
+            1 => message.split_off(..8).map(|_| Wire::Other)?,
+            5 => message.split_off(..4).map(|_| Wire::Other)?,
             _ => return None,
         };
-        if tag >> 3 == number {
-            found = value;
+        match tag >> 3 {
+            0 => return None,
+            1 => found = Some(value),
+            _ => {}
         }
     }
-    found
+    Some(found)
 }
 
 fn read_varint(message: &mut &[u8]) -> Option<u64> {

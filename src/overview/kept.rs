@@ -53,13 +53,13 @@ pub async fn read(store: &dyn Store, config: &Config) -> Result<Vec<ServiceOverv
 pub async fn write(
     store: &dyn Store,
     config: &Config,
-    told: Vec<ServiceOverview>,
+    told: &[ServiceOverview],
     rhythm: Rhythm,
 ) -> Result<Vec<ServiceOverview>, StoreError> {
-    let mut told: BTreeMap<ServiceId, ServiceOverview> =
-        told.into_iter().map(|overview| (overview.instance.clone(), overview)).collect();
+    let mut told: BTreeMap<&ServiceId, &ServiceOverview> =
+        told.iter().map(|overview| (&overview.instance, overview)).collect();
     let parts = config.instances.chunks(SERVICES).enumerate().filter_map(|(part, services)| {
-        let of_part: Vec<ServiceOverview> =
+        let of_part: Vec<&ServiceOverview> =
             services.iter().filter_map(|service| told.remove(&service.id)).collect();
         (!of_part.is_empty()).then(|| write_part(store, part, services, of_part, rhythm))
     });
@@ -70,7 +70,7 @@ async fn write_part(
     store: &dyn Store,
     part: usize,
     services: &[ServiceConfig],
-    told: Vec<ServiceOverview>,
+    told: Vec<&ServiceOverview>,
     rhythm: Rhythm,
 ) -> Result<Vec<ServiceOverview>, StoreError> {
     let mut crowded = 0;
@@ -82,7 +82,7 @@ async fn write_part(
             services.iter().any(|service| service.id == *id) || is_recent()
         });
         let (mut is_new, mut known) = (false, Vec::new());
-        for overview in &told {
+        for &overview in &told {
             let before = document.services.get(&overview.instance);
             let is_older = before.is_some_and(|before| overview.at < before.at);
             if !is_older {

@@ -1,6 +1,7 @@
 //! `--as-deployed`: the platform's settings. The embedded Azure is on loopback, so that is found every time.
 
 use embedded_azure::{Fault, FaultKind, Options, SiteAuthentication, World};
+use signalr_rekey::config::metrics;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
 
 use super::common::Story;
@@ -165,4 +166,39 @@ async fn the_embedded_azure_is_no_azure_to_be_deployed_to() {
     let found = bad(&report, Check::Environment);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].fix.as_ref().unwrap().ends_with("--setting-names REKEY_RESOURCE_MANAGER"));
+}
+
+/// Each variable that is wrong is told under its own name, and what is in order under that of the endpoint.
+#[tokio::test]
+async fn where_metrics_go_is_told_and_each_variable_that_is_wrong() {
+    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+    let wrong = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_SDK_DISABLED", "yes")];
+    for (more, severity, told) in [
+        (
+            &[][..],
+            Severity::Ok,
+            &[(ENDPOINT, "exported to https://collector.example:4318, which was not tried")][..],
+        ),
+        (
+            &wrong,
+            Severity::Warning,
+            &[
+                (wrong[0].0, "no metrics are exported: grpc is not spoken"),
+                (wrong[1].0, "write true or false"),
+            ],
+        ),
+    ] {
+        let mut story = Story::new().await;
+        let environment =
+            [&[(ENDPOINT, "https://user:s3cret@collector.example:4318/s3cret?s3cret")], more].concat();
+        story.config.metrics = metrics::read(&environment.into_iter().collect());
+        let report = examine_in(&story, &GOOD, true).await;
+        let found: Vec<_> = report.findings.iter().filter(|one| one.subject.starts_with("OTEL_")).collect();
+        assert_eq!(found.len(), told.len(), "{found:#?}");
+        for (name, what) in told {
+            let finding = found.iter().find(|finding| finding.subject == *name).unwrap();
+            assert!(finding.severity == severity && finding.what.contains(what), "{finding:#?}");
+        }
+        assert!(!serde_json::to_string(&report).unwrap().contains("s3cret"));
+    }
 }

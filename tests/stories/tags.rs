@@ -1,6 +1,7 @@
 //! Tags on the service, for who looks at Azure alone.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::all_hold;
@@ -10,9 +11,11 @@ use embedded_azure::{Fault, FaultKind, Options, World};
 use rekey_core::notice::Event;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
-use signalr_rekey::engine::Dispatcher;
+use signalr_rekey::engine::{Dispatcher, Engine};
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Trigger};
 use signalr_rekey::report::text::readable;
+use signalr_rekey::store::{ETag, Found, MemoryStore, Store, StoreError, Stored};
+use tokio::time::Instant;
 
 const UPDATE: &str = "Tags_UpdateAtScope";
 
@@ -124,5 +127,44 @@ async fn an_answer_that_does_not_show_the_tags_is_no_proof_of_them() {
     assert_eq!((story.requests(UPDATE), tags(&story).len()), (2, 1));
     assert!(log.text().contains("could not be tagged"), "{}", log.text());
     watch(&story, MINUTE * 10).await;
+    assert_eq!(tags(&story).len(), 4);
+}
+
+/// A store that never answers who keeps which tags were given. From then on time is tokio's own, which goes on where everybody waits.
+#[derive(Debug)]
+struct Hangs {
+    store: Arc<MemoryStore>,
+    since: Arc<Mutex<Option<Instant>>>,
+}
+
+#[async_trait::async_trait]
+impl Store for Hangs {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        self.store.get(name).await
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        if name.starts_with("overview-") && String::from_utf8_lossy(&body).contains("rekey-condition") {
+            tokio::time::pause();
+            *self.since.lock().unwrap() = Some(Instant::now());
+            std::future::pending::<()>().await;
+        }
+        self.store.put(name, body, expected).await
+    }
+}
+
+/// Azure takes two seconds of the three, and the storage would take all that it is given.
+#[tokio::test]
+async fn azure_and_the_storage_share_the_time_that_tags_may_take() {
+    let story = story(true).await;
+    let (clock, since) = (story.clock.clone(), Arc::default());
+    story.sim.after(UPDATE, 1, move |_| clock.advance(Duration::from_secs(2)));
+    let store = Arc::new(Hangs { store: story.store.clone(), since: Arc::clone(&since) });
+    let deadline = story.clock.now() + delta(9 * MINUTE);
+    let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
+    let process = Dispatcher::new(Engine { store, ..story.rekey() });
+    assert_eq!(Runner::run(&process, Trigger::Timer, invocation).await.failure, None);
+    let waited = since.lock().unwrap().unwrap().elapsed();
+    assert!(waited <= Duration::from_millis(1001), "{waited:?}");
     assert_eq!(tags(&story).len(), 4);
 }

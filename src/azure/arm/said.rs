@@ -43,7 +43,7 @@ pub(super) const LONGEST_CODE: usize = 100;
 const MOST_DETAILS: usize = 100;
 
 /// Whether a body is a page of HTML.
-pub(super) fn is_page(body: &[u8]) -> bool {
+pub(crate) fn is_page(body: &[u8]) -> bool {
     let body = body.trim_ascii_start();
     body.starts_with(b"<") && !body.starts_with(b"<?xml")
 }

@@ -27,8 +27,11 @@ pub(super) struct ManArgs {
 pub(super) fn completions(args: &CompletionsArgs, mut program: Command) -> Exit {
     let name = program.get_name().to_owned();
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut program, name, &mut script);
-    terminal::note(io::Write::write_all(&mut io::stdout().lock(), &script));
+    clap_complete::generate(args.shell, &mut program, &name, &mut script);
+    // For bash, clap_complete labels each command by another name than it looks for, where the program's has a hyphen.
+    let (labelled, sought) = (name.replace('-', "__subcmd__"), name.replace('-', "__"));
+    let script = String::from_utf8_lossy(&script).replace(&labelled, &sought);
+    terminal::note(io::Write::write_all(&mut io::stdout().lock(), script.as_bytes()));
     Exit::Done
 }
 

@@ -34,15 +34,23 @@ fn each_shell_gets_completions_that_know_every_command() {
     assert!(text(&refused.stderr).contains("bash"), "{}", text(&refused.stderr));
 }
 
-/// What bash itself offers behind a word, by the script that it was given.
+/// What bash itself offers behind what is typed, by the script that it was given: commands, flags and values.
 #[test]
 fn bash_completes_what_is_typed() {
     let script = text(&program(&["completions", "bash"]).output().unwrap().stdout);
-    let ask = "COMP_WORDS=(signalr-rekey st); COMP_CWORD=1; _signalr__rekey signalr-rekey st signalr-rekey; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let mut bash = Command::new("bash").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    write!(bash.stdin.take().unwrap(), "{script}\n{ask}\n").unwrap();
-    let said = bash.wait_with_output().unwrap();
-    assert_eq!(text(&said.stdout).trim(), "status");
+    let offered = |typed: &str| {
+        let ask = format!(
+            "COMP_WORDS=(signalr-rekey {typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _signalr__rekey signalr-rekey \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo ${{COMPREPLY[*]}}"
+        );
+        let mut bash = Command::new("bash").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        write!(bash.stdin.take().unwrap(), "{script}\n{ask}\n").unwrap();
+        text(&bash.wait_with_output().unwrap().stdout).trim().to_owned()
+    };
+    assert_eq!(offered("st"), "status");
+    assert_eq!(offered("report --si"), "--since");
+    assert_eq!(offered("completions ''").split(' ').last(), Some("zsh"));
+    assert_eq!(offered("simulate --secret-sync ''"), "restarts fetches off");
 }
 
 #[test]

@@ -24,6 +24,8 @@ SVG = "http://www.w3.org/2000/svg"
 
 # What the handler's log repeats of what was told, and the doctor's word on a grace of seconds.
 LEFT_OUT = re.compile(r"doctor, |\w+ is done: ")
+# The last line of the demo: what comes without it broke off.
+END = re.compile(r" *\d+ ms  the longest outage of an app, its restart included")
 TOLD = re.compile(r" *(?P<at>\d+\.\d) s  (?P<who>\w+) +(?P<what>.*)")
 
 
@@ -118,6 +120,8 @@ def main(arguments):
     told = read(lines)
     if not told or told[-1][0] == 0:
         sys.exit("the demo has said nothing")
+    if not END.fullmatch(told[-1][2]):
+        sys.exit(f"the demo did not reach its end; the last that it said: {told[-1][2]}")
     match arguments:
         case []:
             sys.stdout.write(draw(told))

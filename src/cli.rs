@@ -253,12 +253,18 @@ fn start_log(command: &Command, (quiet, verbose): (bool, bool), environment: &En
     // What is typed is meant more than what is set.
     let typed = if verbose { Some("debug") } else { quiet.then_some("warn") };
     let set = environment.get("RUST_LOG");
-    let waits = format!("off,{WAITS}=info");
+    // A storm waits in virtual time, and nobody with it: what is logged of it has no time but that.
+    let is_timed = match command {
+        #[cfg(feature = "simulator")]
+        Command::Demo(args) => !args.storm,
+        _ => true,
+    };
+    let waits = if is_timed { format!("off,{WAITS}=info") } else { "off".to_owned() };
     let is_plain = environment.get("NO_COLOR").is_some_and(|set| !set.is_empty());
     let (shape, filter) = match command {
         Command::Handler => (Output::of_handler(is_plain), typed.or(set)),
-        _ if quiet => (Output::Text { is_plain }, Some("off")),
-        _ => (Output::Text { is_plain }, typed.or(set).or(Some(&waits))),
+        _ if quiet => (Output::Text { is_plain, is_timed }, Some("off")),
+        _ => (Output::Text { is_plain, is_timed }, typed.or(set).or(Some(&waits))),
     };
     let logs = telemetry::init(shape, filter, Arc::new(SystemClock));
     logs.inspect_err(|error| terminal::complain(&cause::told(error))).ok()

@@ -94,13 +94,14 @@ fn without_a_terminal_a_rotation_needs_a_yes() {
 #[test]
 fn who_only_looks_is_told_in_one_line_that_the_journal_is_elsewhere() {
     let (_folder, config) = file("chat.toml", FILE);
-    for (arguments, code) in [
-        (&["plan"][..], 1),
-        (&["status"], 1),
-        (&["history"], 2),
-        (&["unblock", "chat"], 2),
-        (&["acknowledge", "chat", "gateway"], 2),
-        (&["history", "--json"], 2),
+    let (reader, contributor) = ("need Storage Blob Data Reader", "need Storage Blob Data Contributor");
+    for (arguments, code, role) in [
+        (&["plan"][..], 1, reader),
+        (&["status"], 1, reader),
+        (&["history"], 2, reader),
+        (&["unblock", "chat"], 2, contributor),
+        (&["acknowledge", "chat", "gateway"], 2, contributor),
+        (&["history", "--json"], 2, reader),
     ] {
         let looked = in_the_cloud(arguments, &config, &[]);
         let told = text(&looked.stderr);
@@ -108,7 +109,8 @@ fn who_only_looks_is_told_in_one_line_that_the_journal_is_elsewhere() {
         let lines: Vec<&str> =
             told.lines().filter(|line| line.contains("the journal of the deployed app")).collect();
         assert_eq!(lines.len(), 1, "{arguments:?}: {told}");
-        for says in ["az login", "AzureWebJobsStorage__accountName=", "AzureWebJobsStorage__blobServiceUri="]
+        for says in
+            ["az login", "AzureWebJobsStorage__accountName=", "AzureWebJobsStorage__blobServiceUri=", role]
         {
             assert!(lines[0].contains(says), "{told}");
         }

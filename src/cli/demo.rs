@@ -16,7 +16,7 @@ use crate::terminal::{self, complain, stopped};
 /// The arguments of `demo`.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct DemoArgs {
-    /// Answer in JSON, and show no timeline
+    /// Answer in JSON, and show no timeline; --quiet shows none either
     #[arg(long)]
     pub(super) json: bool,
 
@@ -57,7 +57,7 @@ pub(super) async fn demo(args: DemoArgs) -> Exit {
 }
 
 async fn watched(args: DemoArgs) -> Result<Exit, Trouble> {
-    let timeline = Arc::new(Timeline::start(args.json, terminal::say));
+    let timeline = Arc::new(Timeline::start(args.json || terminal::is_quiet(), terminal::say));
     let mut stage = Stage::build(&timeline, args.every_kind).await?;
     // Nobody is answered any more when it is dropped.
     let _shown = if args.web { Some(show(&stage).await?) } else { None };
@@ -68,7 +68,7 @@ async fn watched(args: DemoArgs) -> Result<Exit, Trouble> {
         conclude(&summary, args.json)
     });
     if args.web && exit.is_ok() {
-        complain(WEB_STAYS);
+        terminal::mention(WEB_STAYS);
         stopped().await;
     }
     stage.close().await;
@@ -79,7 +79,7 @@ async fn watched(args: DemoArgs) -> Result<Exit, Trouble> {
 async fn show(stage: &Stage) -> Result<JoinSet<()>, Trouble> {
     let door = Door::open().await.map_err(|error| Trouble::of(WEB_NO_PORT, &error))?;
     terminal::say(door.url());
-    complain(WEB_READY);
+    terminal::mention(WEB_READY);
     Ok(stage.live()?.show(door))
 }
 
@@ -120,7 +120,8 @@ fn conclude(summary: &Summary, json: bool) -> Exit {
     if json {
         terminal::json(summary);
     } else {
-        terminal::say(&format!("\n{summary}"));
+        let apart = if terminal::is_quiet() { "" } else { "\n" };
+        terminal::say(&format!("{apart}{summary}"));
     }
     let Rotation { refused, client_calls, .. } = summary.rotation;
     if refused == 0 {

@@ -34,13 +34,13 @@ pub(super) struct ReportArgs {
     /// What was over in this time
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = time, conflicts_with = "verify")]
     since: Duration,
-    /// Check every document of all times: that each is there, as it was written
+    /// Check every document of all times: that each is there, as it was written; not with --since, --csv or --html
     #[arg(long)]
     verify: bool,
-    /// Answer in JSON
+    /// Answer in JSON; not with --csv or --html
     #[arg(long)]
     json: bool,
-    /// Answer as a table, one line for each change
+    /// Answer as a table, one line for each change; not with --html
     #[arg(long, conflicts_with_all = ["json", "verify"])]
     csv: bool,
     /// Answer as a page that asks for nothing else
@@ -135,11 +135,16 @@ async fn look(
     let journal = peek(&*rekey.store, &service.id).await;
     let mut faults: Vec<String> =
         journal.as_ref().err().map(|error| cause::told(error)).into_iter().collect();
-    let wanted = names.iter().filter(|name| is_within(name, since)).map(|name| (*name).clone());
-    let found = read(rekey, wanted.collect()).await;
+    let next = journal.as_ref().ok().and_then(|journal| evidence::next(journal, &service.id).ok().flatten());
+    let is_next = |name: &str| next.as_ref().is_some_and(|next| next.name == name);
+    let wanted = names.iter().filter(|name| is_within(name, since) || is_next(name));
+    let mut found = read(rekey, wanted.map(|name| (*name).clone()).collect()).await;
     let changes = since.map(|since| changes(&found, since, &mut faults));
+    for name in &names {
+        found.entry((*name).clone()).or_insert_with(|| Err(String::new()));
+    }
     if let Ok(journal) = &journal {
-        faults.extend(check(journal, service, &found, since));
+        faults.extend(check(journal, next.as_ref(), &found, since));
     }
     let journal = journal.unwrap_or_default();
     Service {
@@ -193,21 +198,20 @@ fn changes(found: &Found, since: DateTime<Utc>, faults: &mut Vec<String>) -> Vec
     changes
 }
 
-/// What is not as it was written, of what was read.
+/// What is not as it was written, of what was read; of the rest, what its name shows.
 fn check(
     journal: &Journal,
-    service: &ServiceConfig,
+    next: Option<&Document>,
     found: &Found,
     since: Option<DateTime<Utc>>,
 ) -> Vec<String> {
-    let next: Result<Option<Document>, _> = evidence::next(journal, &service.id);
-    let next = next.ok().flatten();
-    let flaws = evidence::verify(journal.evidence(), next.as_ref(), found);
+    let flaws = evidence::verify(journal.evidence(), next, found);
     // Those of before were not read; and that one cannot be was told as it was read.
     let is_meant = |flaw: &&Flaw| match flaw {
         _ if since.is_none() => true,
         Flaw::Gap { .. } | Flaw::Unreadable { .. } => false,
-        Flaw::Missing { name } | Flaw::Changed { name } | Flaw::Unknown { name } => is_within(name, since),
+        Flaw::Unknown { .. } => true,
+        Flaw::Missing { name } | Flaw::Changed { name } => is_within(name, since),
         Flaw::NoHead { last, .. } => is_within(last, since),
     };
     flaws.iter().filter(is_meant).map(InWords::in_words).collect()
@@ -240,9 +244,13 @@ impl Report {
     fn print(&self) {
         for one in &self.instances {
             terminal::say(&one.instance);
+            // They are on stderr too: whoever keeps one of the two alone is told of them.
+            one.faults.iter().for_each(|fault| terminal::tell(&format!("  {}", words::report_fault(fault))));
             match &one.changes {
                 Some(changes) if changes.is_empty() => {
-                    terminal::say(&format!("  {}", words::NOTHING_CHANGED));
+                    let none =
+                        if one.faults.is_empty() { words::NOTHING_CHANGED } else { words::NOTHING_FOUND };
+                    terminal::say(&format!("  {none}"));
                 }
                 Some(changes) => changes.iter().for_each(|change| {
                     let row = change.row();

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::demo::{Live, setup};
 use crate::loopback::Door;
-use crate::terminal::{complain, stopped};
+use crate::terminal::{mention, stopped};
 
 /// What can be done to the embedded Azure while it runs, and what a world file holds.
 const STEERING: &str = "\
@@ -244,9 +244,9 @@ pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
     }
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).map_err(SimulateError::Terminal)?;
-    complain(&to_paste(environment, args.config_out.as_deref()));
+    mention(&to_paste(environment, args.config_out.as_deref()));
     if let Some(door) = &door {
-        complain(&format!(
+        mention(&format!(
             "\nIn a browser on this machine, and for nobody who does not know it: {}",
             door.url()
         ));

@@ -31,7 +31,7 @@ pub(super) struct StatusArgs {
     /// Show the status page instead, by what the last runs told, in a browser on this machine until ctrl-c
     #[arg(long, conflicts_with_all = ["json", "instances"])]
     web: bool,
-    /// Look again every so often until ctrl-c, 10s where nothing is said; with --json one object a look
+    /// Check again at this interval until ctrl-c, 10s unless another is given; with --json one object per check
     #[arg(long, value_name = "EVERY", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
         value_parser = look_again, conflicts_with = "web")]
     watch: Option<Duration>,

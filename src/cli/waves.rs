@@ -138,7 +138,7 @@ impl Standing {
 mod tests {
     use chrono::{DateTime, Utc};
     use rekey_core::model::{AppId, Key};
-    use rekey_core::plan::{Consumer, ConsumerRef, Snapshot, WaitFor};
+    use rekey_core::plan::{Consumer, ConsumerRef, Snapshot, Unknown, WaitFor};
 
     use super::*;
 
@@ -214,6 +214,25 @@ mod tests {
         ");
         let over = hear(&recorded(Event::RegenerationIntended { key_type: KeyType::Primary }));
         assert_eq!(over.lines().count(), 2, "{over}");
+    }
+
+    #[test]
+    fn nobody_is_said_to_hold_a_key_only_where_all_were_looked_for() {
+        let mut picture = Picture::default();
+        let mut hear = |event: &RunEvent| {
+            picture.hear(&service("chat"), event);
+            picture.draw()
+        };
+        assert_eq!(hear(&checked(&[])), "", "the keys alone were read");
+        let RunEvent::Checked(mut snapshot) = checked(&[("api", Holding::Valid(KeyType::Primary))]) else {
+            unreachable!()
+        };
+        snapshot.unknown =
+            vec![Unknown::Unreadable { app: app("web"), detail: "403".into(), passing: false }];
+        insta::assert_snapshot!(hear(&RunEvent::Checked(snapshot)), @r"
+        chat: on the Primary key: api
+        chat: on the Secondary key: nobody who could be seen
+        ");
     }
 
     #[test]

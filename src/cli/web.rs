@@ -40,7 +40,7 @@ async fn serve(environment: &Environment) -> std::io::Result<Exit> {
     }
     let door = Door::open().await?;
     terminal::say(door.url());
-    terminal::complain(text::WEB_READY);
+    terminal::mention(text::WEB_READY);
     tokio::select! {
         served = door.serve(get(show).with_state(Arc::new(engine))) => served?,
         () = stopped() => {}

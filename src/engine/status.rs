@@ -44,14 +44,15 @@ impl Engine {
 impl Engine {
     /// How the services stand by what runs have told; nothing where none is named so. Azure is not asked.
     pub(crate) async fn shown(&self, asked: &StatusAsked) -> Result<Option<Content>, StoreError> {
-        let known = kept::read(&*self.store, &self.config).await?;
-        let now = self.clock.now();
-        let page = Page::new(known, now);
-        let page = match &asked.instance {
-            Some(named) => page.only(named),
-            None => Some(page),
+        let known = match &asked.instance {
+            Some(named) => kept::read_named(&*self.store, &self.config, named).await?,
+            None => kept::read(&*self.store, &self.config).await?,
         };
-        Ok(page.map(|page| match asked.json {
+        if asked.instance.is_some() && known.is_empty() {
+            return Ok(None);
+        }
+        let page = Page::new(known, self.clock.now());
+        Ok(Some(match asked.json {
             true => Content::Json(json!(page)),
             false => {
                 let rendered = page.render();

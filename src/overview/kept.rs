@@ -4,7 +4,7 @@
 //!
 //! An overview is no record: who looks at one that could not be written sees that it is old. Nothing is decided by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use futures::future::try_join_all;
@@ -34,8 +34,36 @@ struct Document {
 
 /// What is known of each service that is configured, in the order of the file.
 pub async fn read(store: &dyn Store, config: &Config) -> Result<Vec<ServiceOverview>, StoreError> {
-    let parts = config.instances.chunks(SERVICES).enumerate();
-    let found = try_join_all(parts.map(|(part, _)| read_part(store, part))).await?;
+    let parts = 0..config.instances.len().div_ceil(SERVICES);
+    let known = read_parts(store, parts).await?;
+    Ok(config.instances.iter().map(|service| of(&known, service)).collect())
+}
+
+/// The same of those of a name or resource id: only the documents are read in which they are. Where the order of the file has
+/// changed, and no run has told of them since, they may stand in any.
+pub async fn read_named(
+    store: &dyn Store,
+    config: &Config,
+    named: &str,
+) -> Result<Vec<ServiceOverview>, StoreError> {
+    let is_named = |service: &ServiceConfig| {
+        service.id.name().eq_ignore_ascii_case(named) || service.id.to_string().eq_ignore_ascii_case(named)
+    };
+    let services = config.instances.iter().enumerate().filter(|(_, service)| is_named(service));
+    let (places, services): (Vec<usize>, Vec<&ServiceConfig>) = services.unzip();
+    let parts: BTreeSet<usize> = places.iter().map(|place| place / SERVICES).collect();
+    let mut known = read_parts(store, parts).await?;
+    if !services.iter().all(|service| known.contains_key(&service.id)) {
+        known = read_parts(store, 0..config.instances.len().div_ceil(SERVICES)).await?;
+    }
+    Ok(services.into_iter().map(|service| of(&known, service)).collect())
+}
+
+async fn read_parts(
+    store: &dyn Store,
+    parts: impl IntoIterator<Item = usize>,
+) -> Result<BTreeMap<ServiceId, ServiceOverview>, StoreError> {
+    let found = try_join_all(parts.into_iter().map(|part| read_part(store, part))).await?;
     let mut known = BTreeMap::<ServiceId, ServiceOverview>::new();
     for (id, overview) in found.into_iter().flat_map(|(document, _)| document.services) {
         // Where the order of the file has changed, one of before may stand in another document still.
@@ -43,10 +71,11 @@ pub async fn read(store: &dyn Store, config: &Config) -> Result<Vec<ServiceOverv
             known.insert(id, overview);
         }
     }
-    let of = |service: &ServiceConfig| {
-        known.get(&service.id).cloned().unwrap_or_else(|| ServiceOverview::unknown(service))
-    };
-    Ok(config.instances.iter().map(of).collect())
+    Ok(known)
+}
+
+fn of(known: &BTreeMap<ServiceId, ServiceOverview>, service: &ServiceConfig) -> ServiceOverview {
+    known.get(&service.id).cloned().unwrap_or_else(|| ServiceOverview::unknown(service))
 }
 
 /// Keeps what runs have told. What is known then of the services that they told of.

@@ -53,15 +53,6 @@ impl Page {
         Self { schema_version: SCHEMA_VERSION, at, services }
     }
 
-    /// The same of one service alone, by its name or id; nothing if there is none of that.
-    pub fn only(mut self, named: &str) -> Option<Self> {
-        let is_named = |one: &ServiceOverview| {
-            one.name.eq_ignore_ascii_case(named) || one.instance.to_string().eq_ignore_ascii_case(named)
-        };
-        self.services.retain(is_named);
-        (!self.services.is_empty()).then_some(self)
-    }
-
     /// As HTML.
     pub fn render(&self) -> Rendered {
         let body = html! {

@@ -40,13 +40,15 @@ pub enum Output {
     Text {
         /// Without colours, at a terminal too (`NO_COLOR`).
         is_plain: bool,
+        /// With the time of each line; not where what is logged happens in a time of its own.
+        is_timed: bool,
     },
 }
 
 impl Output {
     /// What the handler uses: text for somebody who sits before it, JSON for the host.
     pub fn of_handler(is_plain: bool) -> Self {
-        if io::stdout().is_terminal() { Self::Text { is_plain } } else { Self::Json }
+        if io::stdout().is_terminal() { Self::Text { is_plain, is_timed: true } } else { Self::Json }
     }
 }
 
@@ -89,13 +91,14 @@ pub fn init(output: Output, filter: Option<&str>, clock: Arc<dyn Clock>) -> Resu
             registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init().map_err(LogError::Again)?;
             Ok(logs)
         }
-        Output::Text { is_plain } => {
+        Output::Text { is_plain, is_timed } => {
             let ansi = io::stderr().is_terminal() && !is_plain;
             let lost = move |lines| Line::lost(lines, &*clock).text(Level::WARN).into();
             let outlet = Outlet::open(io::stderr(), lost)?;
             let logs = Logs(vec![outlet.clone()]);
             let writer = move || outlet.clone();
             let layer = text::layer().with_writer(writer).with_ansi(ansi).with_target(false);
+            let layer = if is_timed { layer.boxed() } else { layer.without_time().boxed() };
             registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init().map_err(LogError::Again)?;
             Ok(logs)
         }

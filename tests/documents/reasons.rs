@@ -429,7 +429,7 @@ fn everything_that_was_tried_in_vain_is_explained() {
     let repaired =
         vec![Event::RepairIntended { apps: vec![app()] }, Event::RepairFailed { detail: detail() }];
     let not_back = tried(repaired, Step::Gate(Gated::Repaired));
-    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back, not_back]].concat());
+    assert_both_ways("What failed before", &[&texts[..], &[held_back, not_back]].concat());
 }
 
 /// One of each event, and both sorts of those that have two.
@@ -652,7 +652,7 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
             &["the vault's network rules do not let this process in"]
         }
         ArmErrorKind::Barred(Barrier::VaultPrivate) => &["takes no calls from public networks"],
-        ArmErrorKind::Barred(Barrier::VaultPolicy) => &["the vault goes by access policies"],
+        ArmErrorKind::Barred(Barrier::VaultPolicy) => &["the vault uses access policies"],
         ArmErrorKind::Barred(Barrier::SecretDisabled) => &["enable the newest version of the secret"],
         ArmErrorKind::Barred(Barrier::SecretDeleted) => &["the secret was deleted: recover it"],
         ArmErrorKind::Barred(Barrier::StoreFirewall) => &["the store's network rules do not let"],

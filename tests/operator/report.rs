@@ -16,7 +16,7 @@ use signalr_rekey::store::{EVIDENCE, Store};
 
 use super::common::program::{Azure, text};
 use super::common::{azurite, document_name};
-use super::{file, in_the_cloud};
+use super::{FILE, file, in_the_cloud};
 
 /// A service with the storage of its deployed app.
 struct Proved {
@@ -220,7 +220,15 @@ async fn each_document_that_is_missing_changed_or_not_readable_is_named() {
     ];
     assert_eq!(proved.faults(), all.clone().into());
     let (code, told, complaints) = proved.report(&["--verify"]);
-    assert!(code == Some(1) && told.contains("NOT OK: 4 faults"), "{told}{complaints}");
+    assert!(
+        code == Some(1) && told.contains("NOT OK: faults: 4; documents that are there: 4"),
+        "{told}{complaints}"
+    );
+    // Each of the two tells them, for whoever keeps one alone.
+    for fault in all.iter().map(|fault| fault.split(" (").next().unwrap()) {
+        assert!(told.contains(&format!("  fault: {fault}")), "{fault}: {told}");
+        assert!(complaints.contains(&format!("chat: {fault}")), "{fault}: {complaints}");
+    }
     // Who asks what was done is not told less than that.
     let (code, told, complaints) = proved.report(&["--csv", "--since", "200d"]);
     for fault in all.iter().filter(|fault| !fault.contains("of number 2")) {
@@ -273,7 +281,7 @@ async fn a_chain_whose_end_was_lost_with_the_journal_is_told_for_good() {
 #[tokio::test]
 async fn without_a_container_or_a_journal_nothing_is_said_to_be_well() {
     let proved = Proved::new().await;
-    let empty = azurite::empty_account();
+    let (empty, azure) = (azurite::empty_account(), Azure::start(&[]));
     for arguments in [&["report"][..], &["report", "--verify"], &["report", "--json"]] {
         let told = by_storage(&empty, arguments, &proved.config);
         let complaints = text(&told.stderr);
@@ -284,13 +292,78 @@ async fn without_a_container_or_a_journal_nothing_is_said_to_be_well() {
         );
         assert!(complaints.contains("not the same as that nothing was changed"), "{complaints}");
         let told = in_the_cloud(arguments, &proved.config, &[]);
-        let complaints = text(&told.stderr);
-        assert_eq!((told.status.code(), text(&told.stdout)), (Some(2), String::new()), "{complaints}");
-        assert!(
-            complaints.contains("the evidence is beside the journal of the deployed app"),
-            "{complaints}"
-        );
+        let by_itself = azure.run(arguments);
+        for told in [told, by_itself] {
+            let complaints = text(&told.stderr);
+            assert_eq!((told.status.code(), text(&told.stdout)), (Some(2), String::new()), "{complaints}");
+            assert!(
+                complaints.contains("the evidence is beside the journal of the deployed app")
+                    && complaints.contains("on which you need Storage Blob Data Reader"),
+                "{complaints}"
+            );
+        }
     }
+    for (since, says) in [("30", "put s, m, h or d behind it, as in 90d"), ("soon", "write 90d")] {
+        let told = in_the_cloud(&["report", "--since", since], &proved.config, &[]);
+        let complaints = text(&told.stderr);
+        assert!(told.status.code() == Some(2) && complaints.contains(says), "{since}: {complaints}");
+    }
+}
+
+/// Which of its flags exclude each other is what README.md says.
+#[test]
+fn a_report_has_one_form_and_a_check_has_no_time() {
+    let (_folder, config) = file("chat.toml", FILE);
+    for arguments in [
+        &["--json", "--csv"][..],
+        &["--json", "--html"],
+        &["--csv", "--html"],
+        &["--verify", "--csv"],
+        &["--verify", "--html"],
+        &["--verify", "--since", "90d"],
+    ] {
+        let told = in_the_cloud(&[&["report"], arguments].concat(), &config, &[]);
+        assert!(text(&told.stderr).contains("cannot be used with"), "{arguments:?}: {}", text(&told.stderr));
+        assert_eq!(told.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_regenerated_from_outside_is_reported() {
+    let mut proved = Proved::new().await;
+    let (old, new) = (Key::new("key 0").fingerprint(), Key::new("from outside").fingerprint());
+    proved.event(Event::KeyChanged { key_type: KeyType::Primary, fingerprint: new.clone() });
+    proved.proves(as_it_is).await;
+    for form in [&[][..], &["--csv"], &["--html"]] {
+        let (code, told, complaints) = proved.report(&[&["--since", "200d"], form].concat());
+        let told = told.replace("&gt;", ">");
+        let says = format!("Primary {old} -> {new} (from outside)");
+        assert!(code == Some(0) && told.contains(&says), "{form:?}: {told}{complaints}");
+    }
+}
+
+/// The document of the next change has the number of one that is there, and another month: nothing stands in its way. A plain
+/// report tells of it too, whatever the time that it is of.
+#[tokio::test]
+async fn an_older_journal_that_was_put_back_is_told_though_its_next_document_is_of_another_month() {
+    let mut proved = Proved::new().await;
+    proved.proves(as_it_is).await;
+    let backup = proved.journal.clone();
+    let unknown = proved.proves(as_it_is).await;
+    proved.journal = backup;
+    proved.at += TimeDelta::days(40);
+    let next = proved.proves(as_it_is).await;
+    assert!(next[7..] == unknown[7..] && next != unknown, "{next}, {unknown}");
+    let told = format!(
+        "the document {unknown} is there, and the journal knows nothing of it: somebody put it there, or the journal is an \
+         older one that was put back"
+    );
+    assert_eq!(proved.faults(), [told.clone()].into());
+    let (code, answer, complaints) = proved.report(&["--since", "65d"]);
+    assert!(code == Some(1) && answer.contains(&told) && complaints.contains(&told), "{answer}{complaints}");
+    let (_, answer, _) = proved.report(&["--since", "1d"]);
+    assert!(answer.contains(&told) && !answer.contains("nothing was changed"), "{answer}");
+    assert!(answer.contains("no change was found in this time, which proves nothing"), "{answer}");
 }
 
 /// An older journal was put back, which knows nothing of a document: `unblock` says so, and begins a new chain.

@@ -161,7 +161,7 @@ fn watched(arguments: &[&str], is_a_look: fn(&str) -> bool) -> (Option<i32>, Vec
 fn status_looks_again_until_it_is_stopped() {
     let (code, seen) = watched(&["status", "--watch=2s"], |line| line.starts_with("as of "));
     assert_eq!(code, Some(0), "{seen:?}");
-    assert!(seen[0].ends_with("; looks again every 2s, ctrl-c ends it"), "{seen:?}");
+    assert!(seen[0].ends_with("; checks again every 2s, ctrl-c ends it"), "{seen:?}");
     assert!(seen.iter().any(|line| line.contains("Primary   key ")), "{seen:?}");
     assert!(!seen.concat().contains('\u{1b}'), "a pipe is not cleared: {seen:?}");
     let (code, seen) = watched(&["status", "--watch=2s", "--json"], |line| line.starts_with('{'));

@@ -343,6 +343,7 @@ impl Journal {
         self.evidence = evidence;
         self.fold(&event, at);
         if is_kept {
+            self.forget_try(&event);
             self.history.push_back(Entry { at, event: without_operation(event) });
         }
         self.forget();
@@ -565,6 +566,24 @@ impl Journal {
         // An operation that cannot be asked is asked no more. When it is over is known without it, no sooner.
         self.in_flight.iter_mut().for_each(|flight| flight.operation = None);
         self.keys.iter_mut().flat_map(PerKey::iter_mut).for_each(|record| record.refusal = None);
+    }
+
+    /// Of what was tried right after one another, and came to nothing each time, the first and the last are kept: runs try as long
+    /// as it takes, and would push out what was done.
+    fn forget_try(&mut self, event: &Event) {
+        let is_same = |known: &Event| match (known, event) {
+            (Event::RepointIntended { key_type: known }, Event::RepointIntended { key_type })
+            | (
+                Event::VerificationRefused { key_type: known, .. },
+                Event::VerificationRefused { key_type, .. },
+            ) => known == key_type,
+            _ => false,
+        };
+        let tries = self.history.iter().enumerate().rev().filter(|(_, entry)| !entry.event.is_sight());
+        let mut tries = tries.take_while(|(_, entry)| is_same(&entry.event)).map(|(at, _)| at);
+        if let (Some(last), Some(_)) = (tries.next(), tries.next()) {
+            self.history.remove(last);
+        }
     }
 
     /// Drops the oldest events of which there are too many.

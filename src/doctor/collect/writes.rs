@@ -182,7 +182,7 @@ impl Granted {
                 Some(true) => Told::Granted,
                 Some(false) => Told::Denied { by_policies: true },
                 None => {
-                    let why = "the vault goes by access policies, and only those of others permit it: of groups, perhaps, that it is in"
+                    let why = "the vault uses access policies, and only those of others permit it: of groups, perhaps, that it is in"
                         .to_owned();
                     Told::Untold { why, by_policies: true }
                 }

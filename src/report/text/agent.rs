@@ -22,7 +22,7 @@ sentences! {
         the vault by a private endpoint. A role does not help";
     VAULT_PRIVATE = "the vault takes no calls from public networks: connect this machine to a network with a private endpoint of \
         the vault, and let it resolve the vault's name there. A role does not help";
-    VAULT_POLICY = "the vault goes by access policies: let the machine's identity get its secrets by one (`az keyvault set-policy \
+    VAULT_POLICY = "the vault uses access policies: let the machine's identity get its secrets by one (`az keyvault set-policy \
         --name … --object-id … --secret-permissions get`). A role does not help";
     no_string(secret) = "the secret {secret} holds no connection string with a key, or more than one: write the service's \
         connection string into it";
@@ -114,7 +114,7 @@ sentences! {
     NOTHING_SAID = "without a reason";
 
     // Waiting.
-    rests(fingerprint, until, why) = "the key {fingerprint} of the secret was tried in vain, and the app is not restarted for it \
+    rests(fingerprint, until, why) = "the key {fingerprint} of the secret did not work here, and the app is not restarted for it \
         again before {until}, unless [reload] or [health] is changed, or `signalr-rekey agent` is started anew without --once. \
         What failed: {why}";
     NOT_ON_RECORD = "it is not on record, but was told then";

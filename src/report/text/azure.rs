@@ -55,15 +55,15 @@ sentences! {
     not_resolved(status, details, advice) = "App Service does not resolve it ({status}): {details}; {advice}";
     not_fetched(has, wanted) = "the app is still given version {has} of it, and not yet {wanted}";
     of_another_secret(version) = "App Service still gives the app version {version}, which is none of this secret: the setting \
-        referred to another a moment ago, and the next run looks again";
+        referred to another a moment ago, and the next run checks again";
     UPDATING = "an update of it is under way";
     UPDATE_FAILED = "Azure took the update on, and it failed";
     update_fails_again(app) = "the update before it failed as well, so it is most likely {app} itself that does not let itself be \
-        updated: see why (`az containerapp show`, `az containerapp revision list`, the activity log) and mend that; the next run \
+        updated: see why (`az containerapp show`, `az containerapp revision list`, the activity log) and repair that; the next run \
         tries again";
     fewer_replicas(revision, told, listed) = "the revision {revision} says that it has {told} replicas, and Azure lists {listed}";
     revision_not_listed(revision) = "Azure lists no revision {revision}, which the app names as its newest or as one with traffic";
-    CONTRADICTED = "one of the two is not true, or not true any more: the next run looks again; if that does not end, ask Azure's \
+    CONTRADICTED = "one of the two is not true, or not true any more: the next run checks again; if that does not end, ask Azure's \
         support, or restart the app";
     NO_VALUE = "Container Apps does not tell what it has fetched from the Key Vault";
     being_replaced(replicas, until) = "replicas that were made before its secrets were last changed, and may run with the key of \
@@ -173,7 +173,7 @@ sentences! {
 /// What to do about a reference that is not resolved.
 pub(crate) fn of_reference(fault: ReferenceFault, passing: bool) -> String {
     words!(match fault {
-        _ if passing => "App Service has only just begun with it: the next run looks again";
+        _ if passing => "App Service has only just begun with it: the next run checks again";
         ReferenceFault::NotAllowed =>
             "the identity by which App Service reads secrets for this app may not read this one: give it the role Key Vault \
             Secrets User on the secret, or `get` by the vault's access policy; `signalr-rekey doctor` has the command";

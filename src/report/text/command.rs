@@ -19,7 +19,9 @@ sentences! {
     // What several commands say.
     NAME_THE_STORAGE = "`az login`, and set AzureWebJobsStorage__accountName=ACCOUNT (or \
         AzureWebJobsStorage__blobServiceUri=https://ACCOUNT.blob.core.windows.net) to the storage account of the function \
-        app; you need Storage Blob Data Contributor there";
+        app, on which you need";
+    TO_READ = "Storage Blob Data Reader";
+    TO_WRITE = "Storage Blob Data Contributor";
     NOTHING_DONE = "nothing was done";
     NOT_A_TERMINAL = "not a terminal: pass --yes to confirm. Nothing was done";
     OWN_MEMORY = "the journal is in the memory of this process alone (REKEY_STATE=memory): what other processes did, \
@@ -27,7 +29,7 @@ sentences! {
     NOT_IN_OWN_MEMORY = "the journal is in the memory of this process alone (REKEY_STATE=memory), so what is recorded would end \
         with this command; nothing was done. A shared journal needs a storage, such as Azurite";
     without_the_journal() = "warning: this is without the journal of the deployed app, as if every key were seen for the \
-        first time. To share it: {NAME_THE_STORAGE}";
+        first time. To share it: {NAME_THE_STORAGE} {TO_READ}";
     not_configured(name, file, known) = "{name:?} is not configured; {file} has: {known}";
     still_checking(name, left, patience) = "still checking {name}; left to check, with it: {left}. Azure Resource Manager \
         answers slowly or lets no more requests through, or the health of an app does not answer; each service is waited for \
@@ -38,20 +40,20 @@ sentences! {
     DOCTOR_ALL = "; --all shows what passed";
 
     // `status --watch`.
-    status_as_of(at, every) = "as of {at}; looks again every {every}, ctrl-c ends it";
-    watch_too_often(least) = "each look asks Azure for everything: look every {least} or less often";
+    status_as_of(at, every) = "as of {at}; checks again every {every}, ctrl-c ends it";
+    watch_too_often(least) = "each check asks Azure for everything: check every {least} or less often";
 
     // `status --web`.
     WEB_READY = "the status page is at this address, for a browser on this machine and for nobody who does not know it; reload it to \
-        look again, ctrl-c ends it";
+        refresh it, ctrl-c ends it";
     WEB_NO_PORT = "the status page cannot be shown on this machine";
     web_no_journal() = "the status page shows what runs of the deployed app have told, which is kept beside its journal, and that is out \
-        of reach. To share it: {NAME_THE_STORAGE}";
+        of reach. To share it: {NAME_THE_STORAGE} {TO_READ}";
 
     // `report`.
     REPORT_TITLE = "Changes of SignalR access keys";
     report_of(since, at, services) = "what was over from {since} until {at}; services: {services}";
-    report_no_journal() = "the evidence is beside the journal of the deployed app, which is out of reach. To share it: {NAME_THE_STORAGE}";
+    report_no_journal() = "the evidence is beside the journal of the deployed app, which is out of reach. To share it: {NAME_THE_STORAGE} {TO_READ}";
     NO_EVIDENCE = "there is no container signalr-rekey-evidence: no change was ever put in evidence here, or the container was deleted. \
         That is not the same as that nothing was changed: `signalr-rekey history` shows what the journals know";
     evidence_not_listed(why) = "cannot list the evidence: {why}";
@@ -61,14 +63,16 @@ sentences! {
         {waiting}; left out for lack of room: {changes} changes, {entries} steps and moves";
     evidence_of_others(count) = "documents of services that are not in this configuration, or were not named: {count}; they were not read";
     NOTHING_CHANGED = "nothing was changed in this time";
+    NOTHING_FOUND = "no change was found in this time, which proves nothing while there are faults";
     evidence_whole(documents) = "OK: documents, all as they were written: {documents}";
-    evidence_flawed(flaws, documents) = "NOT OK: {flaws} faults, which are told above; documents that are there: {documents}";
+    report_fault(fault) = "fault: {fault}";
+    evidence_flawed(flaws, documents) = "NOT OK: faults: {flaws}; documents that are there: {documents}";
 
     // `unblock`.
     UNBLOCK_OTHER_RUN = "another run is at work, and nothing was cleared: repeat this command in two minutes";
     UNBLOCK_QUESTION = "Clear these, so that the next run retries at once?";
     unblock_no_journal() = "this is without the journal of the deployed app, which is what `unblock` clears; nothing was \
-        done. To share it: {NAME_THE_STORAGE}";
+        done. To share it: {NAME_THE_STORAGE} {TO_WRITE}";
     unblock_lease(holder, until) = "a lease of {holder} until {until}, longer than any run takes one";
     unblock_to_be_cleared(obstacle) = "  recorded: {obstacle}";
     unblock_to_be_resolved(warning) = "  to be resolved, which this command cannot do: {warning}";
@@ -88,7 +92,7 @@ sentences! {
 
     // `acknowledge`.
     acknowledge_no_journal() = "this is without the journal of the deployed app, which is where it would be recorded; nothing was \
-        done. To share it: {NAME_THE_STORAGE}";
+        done. To share it: {NAME_THE_STORAGE} {TO_WRITE}";
     ACKNOWLEDGE_NO_KEY_TYPE = "write Primary or Secondary";
     ACKNOWLEDGE_NO_NAME = "it is recorded who says so, and this machine does not tell: pass --by YOUR-NAME, on one line of at most \
         100 characters. Nothing was done";
@@ -106,7 +110,7 @@ sentences! {
     acknowledge_new_key(key_type) = "the {key_type} key that Azure lists is not on record yet: somebody has regenerated it since the \
         last run. Nothing was done; repeat this command after the next run";
     acknowledge_overtaken(name) = "{name}: nothing was recorded, because another run has found something else since this was \
-        looked at: repeat this command, which shows it";
+        checked: repeat this command, which shows it";
     acknowledge_stands(name, decision) = "as it stands, {name}: {decision}";
     acknowledge_to_record(says) = "to be recorded: {says}";
     acknowledge_not_known(name, service, file, known) = "{name:?} is nobody whose word counts for {service}: it is neither among its \
@@ -120,7 +124,7 @@ sentences! {
         {consumer} has left the {key_type} key, as {by} said";
     acknowledge_holds(by, who, key_type, key) = "{by} says: {who} holds the {key_type} key ({key}) now, and no other";
     acknowledge_left(by, consumer, key_type, key) = "{by} says: whoever reads {consumer} has left the {key_type} key ({key})";
-    acknowledged(name) = "{name}: recorded; the next run goes by it";
+    acknowledged(name) = "{name}: recorded; the next run uses it";
 
     // In the place of the name of an instance.
     LIKE_A_KEY = "(a text that looks like a key)";
@@ -152,7 +156,7 @@ sentences! {
     // `rotate`, and the forecast that `plan` shows too.
     rotate_no_journal() = "rotate needs the journal of the deployed app, and no storage is named: without it this run \
         ignores a run that may be at work in Azure, and the next one there takes the new key for an outside regeneration. \
-        Nothing was done. {NAME_THE_STORAGE}. Where no app is deployed, or its storage is down: --without-journal";
+        Nothing was done. {NAME_THE_STORAGE} {TO_WRITE}. Where no app is deployed, or its storage is down: --without-journal";
     rotate_nothing_to_do(name, end) = "{name}: nothing to do: {end}";
     rotate_to_do(name) = "{name}: this will be done:";
     rotate_no_standing(name, why) = "{name}: cannot read how things stand: {why}";
@@ -176,8 +180,8 @@ sentences! {
     next_never_begins(what) = "{what}. It will be blocked until then; apps are repaired all the same. Write a window, or end a freeze";
     STATUS_RESOLVE = "no key is regenerated until what is said above is resolved; an app that is cut off is repaired by the \
         first run that can read and write it";
-    STATUS_RESOLVE_BY_OTHERS = "no key is regenerated until what is said above is resolved; whoever is cut off only others can \
-        repair, and no run";
+    STATUS_RESOLVE_BY_OTHERS = "no key is regenerated until what is said above is resolved; whoever is cut off can be repaired \
+        only by others, not by a run";
     STATUS_CHECKS_AGAIN = "the next run checks again, and repairs whoever it finds cut off";
     rotate_no_further_than(length) = "it would get no further than in {length}";
     rotate_foreseen_for(length) = "this much is foreseen, for {length}";
@@ -220,7 +224,7 @@ sentences! {
 
     // `history`.
     history_no_journal() = "this is without the journal of the deployed app, so there is no history to read. To share it: \
-        {NAME_THE_STORAGE}";
+        {NAME_THE_STORAGE} {TO_READ}";
     HISTORY_UNKNOWN = "nothing is known: this process has done nothing with it";
     HISTORY_EMPTY = "nothing yet: no run has recorded anything about it";
 

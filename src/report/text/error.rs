@@ -245,7 +245,7 @@ fn of_barrier(barrier: Barrier, action: Option<&str>) -> String {
             "the vault takes no calls from public networks: let the function app reach it by a private endpoint of the vault in \
             its virtual network, and its private DNS zone. A role does not help";
         Barrier::VaultPolicy =>
-            "the vault goes by access policies: let the identity get, set and list its secrets by one (`az keyvault \
+            "the vault uses access policies: let the identity get, set and list its secrets by one (`az keyvault \
             set-policy`), or change the vault to Azure RBAC";
         Barrier::SecretDisabled =>
             "enable the newest version of the secret, or make a new one: an app that refers to it goes on with what the platform \
@@ -371,7 +371,9 @@ impl fmt::Display for Refusal {
 // What to do about a refusal.
 words! {
     impl InWords for Meaning {
-        Self::NoRole => "no access: give yourself, or the app's identity, the role Storage Blob Data Contributor on it";
+        Self::NoRole =>
+            "no access: give yourself, or the app's identity, the role Storage Blob Data Contributor on it (Storage Blob Data \
+            Reader is enough for `status`, `plan`, `history` and `report`)";
         Self::NotLetIn =>
             "it does not let this host in: check its firewall, its networks, and whether it allows keys of this kind";
         Self::NoAccountKeys =>
@@ -428,7 +430,7 @@ words! {
         Self::GateOpen => "no wave of this number waits for its gate";
         Self::RepairOpen => "nobody who was repaired is to be asked how he is";
         Self::ChangeOpen => "no key was changed, and nobody given one, since the last evidence";
-        Self::FateOpen => "that key was not replaced, or it is on record already whether it is dead";
+        Self::FateOpen => "that key was not replaced, or it is on record already whether it still works";
         Self::Unproved => "no change waits for its evidence";
     }
 }

@@ -97,13 +97,13 @@ words! {
             if *noticed { ", as an event says" } else { "" }, readable(*until);
         Self::Traced { .. } => "Azure's ids of the last requests";
         Self::OldKeyTried { fingerprint, calls, fate: Fate::Refused } =>
-            "the old key {fingerprint} is dead: the service refused it at {}, and accepted the new one", nth(*calls);
+            "the old key {fingerprint} no longer works: the service refused it at {}, and accepted the new one", nth(*calls);
         Self::OldKeyTried { fingerprint, calls, fate: Fate::StillAccepted } =>
             "the service still accepts the old key {fingerprint}, after {}: whoever knows it can still use it", counted(*calls as usize, "call");
         Self::OldKeyTried { fingerprint, fate: Fate::NotAsked, .. } =>
-            "whether the old key {fingerprint} is dead was not asked (verify = \"control-plane\")";
+            "whether the old key {fingerprint} still works was not checked (verify = \"control-plane\")";
         Self::OldKeyTried { fingerprint, calls, fate: Fate::NotKnown { why } } =>
-            "whether the old key {fingerprint} is dead is not known, after {}: {}", counted(*calls as usize, "call"),
+            "whether the old key {fingerprint} still works is not known, after {}: {}", counted(*calls as usize, "call"),
             why.as_deref().unwrap_or("the service did not say");
         Self::Concluded { finished: true } => "the change is over, and is to be proved";
         Self::Concluded { finished: false } => "the change goes on; what was done of it is to be proved";

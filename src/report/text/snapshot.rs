@@ -107,7 +107,7 @@ pub fn kept(holds: &str) -> String {
 
 /// That it holds one which cannot be replaced there.
 pub const KEPT_OUT_OF_REACH: &str =
-    "it holds a key in a way in which it cannot be replaced: it blocks until that is mended";
+    "it holds a key in a way in which it cannot be replaced: it blocks until that is repaired";
 
 /// Who reads it.
 pub const KEPT_READERS: &str =

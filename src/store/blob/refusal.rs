@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn refusals_read_as_sentences() {
         let refusal = Refusal::new("stdemo", &said(403, "AuthorizationPermissionMismatch"));
-        insta::assert_snapshot!(refusal, @"the storage stdemo refuses the journal: no access: give yourself, or the app's identity, the role Storage Blob Data Contributor on it (403 AuthorizationPermissionMismatch, No way)");
+        insta::assert_snapshot!(refusal, @"the storage stdemo refuses the journal: no access: give yourself, or the app's identity, the role Storage Blob Data Contributor on it (Storage Blob Data Reader is enough for `status`, `plan`, `history` and `report`) (403 AuthorizationPermissionMismatch, No way)");
         let headers = [("x-ms-error-code", "LeaseIdMissing")]
             .map(|(name, code)| (name.parse().unwrap(), code.parse().unwrap()));
         let bare = Said::read(412, &headers.into_iter().collect(), b"");

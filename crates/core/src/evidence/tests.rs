@@ -332,3 +332,45 @@ fn what_cannot_be_written_for_long_is_bounded_and_what_was_left_out_is_said() {
     assert_eq!(read(&body.unwrap()).unwrap().change.changes_left_out, 34);
     assert_eq!(life.journal.evidence().left_out(), LeftOut::default());
 }
+
+/// Each run tries once more to give out a key, for hours: what was done before and after that stays in sight.
+#[test]
+fn what_is_tried_again_and_again_pushes_out_nothing() {
+    let [given, other] = [KeyType::Secondary, KeyType::Primary];
+    let mut life = Life::new();
+    let fingerprint = life.new_key();
+    life.event(Event::KeyChanged { key_type: other, fingerprint });
+    let refused = Event::VerificationRefused { key_type: given, detail: "401".into() };
+    (0..100).for_each(|_| life.event(refused.clone()));
+    (0..100).for_each(|_| life.event(Event::RepointIntended { key_type: given }));
+    life.event(Event::Repointed { key_type: given, apps: vec![web()], repaired: true });
+    life.event(Event::Recovered {});
+    let steps = life.journal.evidence().open().unwrap().steps.clone();
+    let [
+        ChangeStep::ChangedFromOutside { .. },
+        ChangeStep::Acceptance { again: 99, done: refused, .. },
+        ChangeStep::HandingOut { again: 99, intended, done: Some(done), .. },
+        ChangeStep::Recovered { .. },
+    ] = steps[..]
+    else {
+        panic!("{steps:?}")
+    };
+    assert_eq!((refused, intended, done), (at(102), at(103), at(203)));
+    // In the history the first and the last of each.
+    let times: Vec<_> = life.journal.history().map(|entry| entry.at).collect();
+    assert_eq!(times, [1, 2, 3, 102, 103, 202, 203, 204].map(at));
+
+    // Of too many that differ the middle goes.
+    for key_type in [given, other].repeat(50) {
+        life.event(Event::RepointIntended { key_type });
+    }
+    let fingerprint = life.new_key();
+    life.event(Event::KeyChanged { key_type: other, fingerprint });
+    life.event(Event::Recovered {});
+    let open = life.journal.evidence().open().unwrap();
+    assert_eq!((open.steps.len() as u64 + open.steps_left_out, open.steps.len()), (106, 60));
+    assert_eq!(
+        (&open.steps[0], open.steps.last()),
+        (&steps[0], Some(&ChangeStep::Recovered { done: at(306) }))
+    );
+}

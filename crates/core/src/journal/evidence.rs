@@ -157,6 +157,9 @@ pub enum Step {
         /// What it said, if it does not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
+        /// How often it had said so before, right before that.
+        #[serde(default, skip_serializing_if = "super::is_zero")]
+        again: u64,
     },
     /// Consumers were given a key; [`Move`] tells who.
     HandingOut {
@@ -165,6 +168,9 @@ pub enum Step {
         intended: DateTime<Utc>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         done: Option<DateTime<Utc>>,
+        /// How often it was tried again until then: nobody had been given it.
+        #[serde(default, skip_serializing_if = "super::is_zero")]
+        again: u64,
     },
     /// It was looked how a wave came back.
     Gate {
@@ -385,6 +391,28 @@ impl Evidence {
     }
 }
 
+impl Step {
+    /// Whether another is the same once more, after this one came to nothing; then this one stands for both. Runs try for as
+    /// long as it takes, and would push out everything else.
+    fn is_tried_again(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::HandingOut { fingerprint, done: None, again, .. },
+                Self::HandingOut { fingerprint: other, .. },
+            ) if fingerprint == other => *again += 1,
+            (
+                Self::Acceptance { fingerprint, done, refused: Some(refused), again, .. },
+                Self::Acceptance { fingerprint: other, done: at, refused: Some(why), .. },
+            ) if fingerprint == other => {
+                (*done, *again) = (*at, *again + 1);
+                refused.clone_from(why);
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
 impl Change {
     /// Whether a rotation was part of it, a repair, or neither.
     pub fn what(&self) -> &'static str {
@@ -440,7 +468,7 @@ impl Change {
             }
             Event::RepointIntended { key_type: key } => {
                 let Some(fingerprint) = fingerprint(*key) else { return };
-                self.step(Step::HandingOut { key: *key, fingerprint, intended: at, done: None });
+                self.step(Step::HandingOut { key: *key, fingerprint, intended: at, done: None, again: 0 });
             }
             Event::Repointed { key_type: key, apps, repaired } => {
                 if let Some(Step::HandingOut { done, .. }) = self.steps.last_mut() {
@@ -470,11 +498,15 @@ impl Change {
     }
 
     fn step(&mut self, step: Step) {
-        if self.steps.len() < STEPS {
-            self.steps.push(step);
-        } else {
+        if self.steps.last_mut().is_some_and(|last| last.is_tried_again(&step)) {
+            return;
+        }
+        // How it began and how it ended says more than what was in between.
+        if self.steps.len() >= STEPS {
+            self.steps.remove(STEPS / 2);
             self.steps_left_out += 1;
         }
+        self.steps.push(step);
     }
 
     fn regenerations(&mut self) -> impl DoubleEndedIterator<Item = &mut Regeneration> {
@@ -516,7 +548,7 @@ impl Change {
         done: DateTime<Utc>,
     ) {
         if let Some(fingerprint) = fingerprint {
-            self.step(Step::Acceptance { key, fingerprint, done, refused });
+            self.step(Step::Acceptance { key, fingerprint, done, refused, again: 0 });
         }
     }
 

@@ -282,7 +282,10 @@ pub fn standing(
             let changed = |app: &ConsumerId| snapshot.given_before.iter().any(|(given, _)| given == app);
             let is_new = |one: &ConsumerRef| changed(&one.app) && was_given(journal, *to, &one.app);
             let are_new = !consumers.is_empty() && consumers.iter().all(is_new);
-            held_back(journal, *part).or_else(|| given_out_in_vain(journal, *to, now).filter(|_| !are_new))
+            // Where Azure lists another, this one was never given out.
+            let is_known = journal.keys().is_some_and(|keys| keys[*to].fingerprint == snapshot.keys[*to]);
+            let in_vain = || given_out_in_vain(journal, *to, now).filter(|_| is_known && !are_new);
+            held_back(journal, *part).or_else(in_vain)
         }
         _ => None,
     };

@@ -585,3 +585,19 @@ fn tries_right_after_one_another_count_from_the_first() {
     assert_eq!(stands(&mut story, 7434), None);
     assert_eq!(stands(&mut story, 7433 + 120), in_vain(7433));
 }
+
+/// Where the keys were regenerated since, nobody was ever to be given the one that Azure lists now.
+#[test]
+fn a_key_that_is_new_was_tried_by_nobody() {
+    let mut story = about_to_move();
+    story.policy.waves = BTreeMap::new();
+    story.event(at(7310), Event::RepointIntended { key_type: STANDBY });
+    story.event(at(7311), Event::Repointed { key_type: STANDBY, apps: vec![app(0)], repaired: true });
+    let stands = |snapshot: &Snapshot| {
+        let to =
+            Decision::Do(Step::Repoint { to: STANDBY, consumers: vec![], repair: true, part: Part::All });
+        standing(snapshot, &story.journal, &to, &story.policy, at(9000))
+    };
+    assert!(matches!(stands(&seen(9000, &[P])), Some(Standing::NotGivenOut { .. })));
+    assert_eq!(stands(&snapshot(at(9000), "p", "s3", &[P])), None);
+}

@@ -212,7 +212,8 @@ struct Better<'a> {
 pub(super) fn durations(config: &Config, environment: &Environment, own: Option<&AppId>) -> Vec<Finding> {
     let better = Better { environment, own };
     let of_one = |instance| {
-        [grace(instance, &better), age(instance, &better)].into_iter().chain(full_checks(instance, &better))
+        let always = [grace(instance, &better), age(instance, &better)].into_iter();
+        always.chain(full_checks(instance, &better)).chain(gate(config, instance))
     };
     config.instances.iter().flat_map(of_one).collect()
 }
@@ -317,6 +318,23 @@ fn full_checks(instance: &ServiceConfig, better: &Better<'_>) -> Option<Finding>
     let finding = || Finding::warning(Check::Durations, &instance.id, what(), why);
     let fix = || better.fix(instance, "REKEY_FULL_CHECK_EVERY", "full_check_every", "1h");
     (delta(every) > LONG).then(|| finding().fixed_by(fix()))
+}
+
+/// Below it an app in Azure has hardly ended the process that has the old key.
+const LEAST_GATE: Duration = Duration::from_secs(30);
+
+/// How soon a wave is checked. The apps of the embedded Azure, on loopback, restart in a second or two.
+fn gate(config: &Config, instance: &ServiceConfig) -> Option<Finding> {
+    let after = instance.policy.gate_after;
+    if after >= LEAST_GATE || is_loopback(&config.azure.resource_manager) {
+        return None;
+    }
+    let what =
+        format!("a wave is checked {} after its apps were given another key (gate_after)", rounded(after));
+    let why = "an app in Azure takes about a minute to restart, and until then its old process answers: a wave that does not \
+               work with its new key may pass its check, and the next one is moved";
+    let finding = Finding::warning(Check::Durations, &instance.id, what, why);
+    Some(finding.fixed_by(fixes::in_file(&instance.id, "set gate_after = \"1m\" in")))
 }
 
 impl Better<'_> {

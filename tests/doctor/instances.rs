@@ -182,6 +182,26 @@ async fn durations_that_do_not_fit_are_warnings() {
     assert!(bad(&examine(&story).await, Check::Durations).is_empty());
 }
 
+/// What the sample has for the embedded Azure is no good in Azure, and only there.
+#[tokio::test]
+async fn a_gate_that_asks_the_old_process_is_a_warning_in_azure_alone() {
+    let mut story = Story::new().await;
+    for (seconds, in_azure, found) in [(29, true, true), (30, true, false), (2, false, false)] {
+        story.config.instances[0].policy.gate_after = Duration::from_secs(seconds);
+        if !in_azure {
+            story.config.azure.resource_manager = story.sim.base().parse().unwrap();
+        }
+        let report = examine(&story).await;
+        if !found {
+            assert!(bad(&report, Check::Durations).is_empty(), "{seconds} s: {report:#?}");
+            continue;
+        }
+        let warning = only(&report, Check::Durations, Severity::Warning, &instance());
+        assert!(warning.what.contains("29s"), "{warning:?}");
+        assert!(warning.fix.as_ref().unwrap().contains("set gate_after = \"1m\" in"), "{warning:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_timer_that_runs_too_seldom_is_found() {
     let mut story = Story::new().await;

@@ -268,7 +268,9 @@ impl Report {
             }
             findings.extend(left);
         }
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        // A permission that is missing stands before what needs it, such as `rotate`.
+        findings
+            .sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.check != Check::Permission));
         let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         Self {
             looked: Looked::default(),

@@ -1,5 +1,6 @@
 //! Each action that a run needs, taken away.
 
+use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Severity};
 
 use super::common::Story;
@@ -32,6 +33,20 @@ async fn each_action_that_lacks_is_named_with_the_command_that_grants_it() {
         assert!(fix.ends_with(&format!(" --scope {scope}")), "{fix}");
         assert_eq!(report.errors, usize::from(severity == Severity::Error), "{report:#?}");
     }
+}
+
+/// An app that is cut off and may not be written is not repaired by `rotate` before that is permitted.
+#[tokio::test]
+async fn what_is_not_permitted_stands_before_what_needs_it() {
+    let story = Story::new().await;
+    story.tick().await;
+    story.force("sr-demo", &KeyType::ALL).unwrap();
+    story.sim.with(|state| state.deny(&site("chat-web"), "Microsoft.Web/sites/config/write"));
+    let report = examine(&story).await;
+    let errors: Vec<_> = report.findings.iter().filter(|one| one.severity == Severity::Error).collect();
+    assert_eq!(errors[0].check, Check::Permission, "{errors:#?}");
+    let fix = errors[1].fix.as_deref().unwrap_or_default();
+    assert!(errors.len() == 4 && fix.starts_with("signalr-rekey rotate "), "{errors:#?}");
 }
 
 #[tokio::test]

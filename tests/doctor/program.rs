@@ -59,6 +59,25 @@ async fn the_exit_code_goes_by_the_worst_finding() {
     assert_eq!(wrong.status.code(), Some(2), "{}", searched(&wrong));
 }
 
+/// One lock is one cause, whoever it keeps from being read.
+#[tokio::test]
+async fn one_cause_is_told_in_full_once_and_everybody_is_named() {
+    let azure = Azure::start(&[]);
+    let group = instance().split("/providers/").next().unwrap().to_owned();
+    azure.ask("barriers", json!({"scope": group, "kind": "read-only-lock"})).await;
+    let told = searched(&azure.run(&["doctor"]));
+    assert_eq!(told.matches("a read-only lock forbids this").count(), 1, "{told}");
+    for app in ["chat-web", "chat-web/slots/staging", "chat-func"] {
+        let (id, name) = (site(app), app.replace("/slots", ""));
+        let line =
+            format!("{id}: cannot read the app settings of {name}: for the same reason as sr-demo above\n");
+        assert!(told.contains(&line), "{line}{told}");
+    }
+    // Machines get all of it.
+    let json = searched(&azure.run(&["doctor", "--json"]));
+    assert_eq!(json.matches("a read-only lock forbids this").count(), 4, "{json}");
+}
+
 /// The fields of an answer, a list's without its numbers.
 fn fields(at: &str, value: &Value, found: &mut BTreeSet<String>) {
     match value {

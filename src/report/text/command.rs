@@ -38,6 +38,7 @@ sentences! {
     NO_JSON = "could not write the answer as JSON";
     STOPPING = "stopping after the current step, to give the lease back; press again to stop at once";
     DOCTOR_ALL = "; --all shows what passed";
+    same_cause(what, other) = "{what}: for the same reason as {other} above";
 
     // `status --watch`.
     status_as_of(at, every) = "as of {at}; checks again every {every}, ctrl-c ends it";

@@ -77,7 +77,7 @@ fn one_consumer_of_every_kind_is_rotated_and_repaired() {
     });
     assert_eq!(answer["consumers"], consumers, "{stdout}");
     assert_eq!(answer["rotation"]["refused"], 0, "{stdout}");
-    assert!(answer["recovery"]["outage_ms"].as_i64().unwrap() > 0, "{stdout}");
+    assert!(answer["recovery"]["outageMs"].as_i64().unwrap() > 0, "{stdout}");
     eprintln!("{stdout} after {:?}", began.elapsed());
 }
 
@@ -88,18 +88,18 @@ fn machines_read_numbers(output: &Output) {
     let members =
         |value: &Value| value.as_object().unwrap().keys().map(String::from).collect::<Vec<_>>().join(" ");
     assert_eq!(members(&answer), "consumers recovery rotation schemaVersion");
-    assert_eq!(members(&answer["rotation"]), "arm_requests client_calls elapsed_ms refused restarts");
+    assert_eq!(members(&answer["rotation"]), "armRequests clientCalls elapsedMs refused restarts");
     assert_eq!(answer["consumers"], serde_json::json!({ "appService": 3 }), "{stdout}");
-    assert_eq!(members(&answer["recovery"]), "notice_to_settings_ms outage_ms");
+    assert_eq!(members(&answer["recovery"]), "noticeToSettingsMs outageMs");
     let number = |act: &str, name: &str| answer[act][name].as_i64().unwrap();
     assert_eq!(number("rotation", "refused"), 0);
     assert_eq!(number("rotation", "restarts"), 3, "each app once: {stdout}");
-    assert!(number("rotation", "client_calls") > 100, "{stdout}");
-    assert!(number("rotation", "arm_requests") > 0, "{stdout}");
-    assert!(number("recovery", "outage_ms") > 0, "{stdout}");
+    assert!(number("rotation", "clientCalls") > 100, "{stdout}");
+    assert!(number("rotation", "armRequests") > 0, "{stdout}");
+    assert!(number("recovery", "outageMs") > 0, "{stdout}");
     // The last settings are written before the last app is back: its restart comes in between.
-    assert!(number("recovery", "notice_to_settings_ms") < number("recovery", "outage_ms"), "{stdout}");
-    assert!(number("rotation", "elapsed_ms") < 25_000, "under 30 s in all: {stdout}");
+    assert!(number("recovery", "noticeToSettingsMs") < number("recovery", "outageMs"), "{stdout}");
+    assert!(number("rotation", "elapsedMs") < 25_000, "under 30 s in all: {stdout}");
 }
 
 fn people_read_a_timeline(output: &Output) {

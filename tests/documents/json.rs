@@ -6,7 +6,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use signalr_rekey::report;
 
-use super::common::program::{Azure, Handler, key_event, text, timeless};
+use super::common::program::{Azure, Handler, key_event, program, text, timeless};
 use super::markdown::{Document, codes};
 use super::reasons;
 
@@ -444,6 +444,12 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         &[ANSWER, ("The last line", ""), SERVICE, below("What rotate adds")],
         &results,
     );
+}
+
+#[test]
+fn what_the_demo_prints_is_documented() {
+    let played = program(&["demo", "--every-kind", "--json"]).output().unwrap();
+    assert_documented("demo", &[("What demo prints", "")], &[answer(&played)]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use rekey_core::model::{Fingerprint, Key, KeyType, PerKey, ServiceId};
 
 /// How a storm went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StormSummary {
     /// What it was made from; the same seed plays the same storm.
     pub seed: u64,
@@ -28,7 +29,6 @@ pub struct StormSummary {
     /// How often time passed and every service was looked after.
     pub rounds: u64,
     /// Runs over one service.
-    #[serde(rename = "passes")]
     pub runs: u64,
     /// How many of them ended well, and were compared with what the embedded Azure knows to be true.
     pub judged: u64,
@@ -39,7 +39,6 @@ pub struct StormSummary {
     /// How runs ended.
     pub endings: BTreeMap<&'static str, u64>,
     /// How often what went wrong.
-    #[serde(rename = "weather")]
     pub faults: BTreeMap<&'static str, u64>,
     /// Client calls made.
     pub client_calls: u64,

@@ -17,6 +17,7 @@ use rekey_core::model::Fingerprint;
 
 /// What was judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Moves {
     /// Consumers that worked and were given another key.
     pub moved: u64,

@@ -3,11 +3,12 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::{self, ExitCode};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -70,7 +71,24 @@ pub(crate) fn is_quiet() -> bool {
 /// A line of the answer. A reader that has gone away (`| head`) is no failure of ours; a disk that is full is, and
 /// [`lost`] tells of it when the command ends.
 pub(crate) fn say(line: &str) {
+    ROWS.fetch_add(rows(line), Ordering::Relaxed);
     note(writeln!(io::stdout().lock(), "{line}"));
+}
+
+/// How many rows of a terminal were written since it was cleared.
+static ROWS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many rows a line takes.
+pub(crate) fn rows(line: &str) -> usize {
+    let (_, width) = Term::stdout().size();
+    line.chars().count().div_ceil(width.max(1).into()).max(1)
+}
+
+/// How many rows are left of a terminal, but for the cursor's own.
+pub(crate) fn rows_left() -> Option<usize> {
+    let (height, _) = Term::stdout().size();
+    let left = usize::from(height).saturating_sub(ROWS.load(Ordering::Relaxed) + 1);
+    io::stdout().is_terminal().then_some(left)
 }
 
 /// Remembers why something of the answer could not be written.
@@ -91,6 +109,7 @@ pub(crate) fn lost() -> Option<String> {
 /// Makes room for an answer that takes the place of the one before, where somebody watches.
 pub(crate) fn clear() {
     if io::stdout().is_terminal() {
+        ROWS.store(0, Ordering::Relaxed);
         // Cursor home, then everything behind it, and what has scrolled away stays.
         note(write!(io::stdout().lock(), "\x1b[H\x1b[J"));
     }

@@ -52,7 +52,13 @@ pub(super) fn man(args: &ManArgs, program: &Command) -> Exit {
 /// A page for the program and one for each of its commands; how many that are.
 fn write(args: &ManArgs, program: &Command) -> io::Result<usize> {
     std::fs::create_dir_all(&args.folder)?;
-    let before = program.clone().disable_help_subcommand(true);
-    clap_mangen::generate_to(before, &args.folder)?;
+    let mut named = program.clone().disable_help_subcommand(true);
+    named.build();
+    // By itself clap_mangen does not say what a flag's value is.
+    let with_values = |mut command: Command| {
+        let usage = command.render_usage().to_string();
+        command.override_usage(usage.trim_start_matches("Usage: ").to_owned())
+    };
+    clap_mangen::generate_to(named.mut_subcommands(with_values), &args.folder)?;
     Ok(program.get_subcommands().count() + 1)
 }

@@ -16,7 +16,7 @@ use crate::report::text::journal::history;
 use crate::report::text::snapshot::holds;
 use crate::report::text::{InWords, command as text, readable};
 use crate::terminal::{self, Exit, stopped};
-use rekey_core::journal::{Journal, Pause};
+use rekey_core::journal::{Entry, Journal, Pause};
 use rekey_core::model::KeyType;
 use rekey_core::plan::{Decision, Snapshot};
 
@@ -107,6 +107,22 @@ async fn watch(args: &StatusArgs, every: Duration, environment: &Environment) ->
     let chosen = chosen(&rekey.config, &args.instances)?;
     let shape = if args.json { Shape::JsonLine } else { Shape::Text };
     let mut exit = Exit::Done;
+    // Below one service stands the last of what was done to it, as far as a terminal has room; below several none of it.
+    let print = |instance: &ServiceConfig, preview: &Preview| {
+        stands(instance, preview);
+        let (past, mut taken) = (past(preview), 0);
+        let left = match terminal::rows_left() {
+            Some(left) if chosen.len() == 1 => left,
+            Some(_) => 0,
+            None => usize::MAX,
+        };
+        let fits = |line: &&String| {
+            taken += terminal::rows(line);
+            taken <= left
+        };
+        let fitting = past.iter().rev().take_while(fits).count();
+        past[past.len() - fitting..].iter().for_each(|line| terminal::say(line));
+    };
     let looks = async {
         loop {
             let seen = look_with(&rekey, &chosen).await;
@@ -127,6 +143,12 @@ async fn watch(args: &StatusArgs, every: Duration, environment: &Environment) ->
 }
 
 fn print(instance: &ServiceConfig, preview: &Preview) {
+    stands(instance, preview);
+    past(preview).iter().for_each(|line| terminal::say(line));
+}
+
+/// How a service stands, and what comes next.
+fn stands(instance: &ServiceConfig, preview: &Preview) {
     let (name, trouble) = (instance.id.name(), preview.trouble());
     if let Some(pause) = preview.journal.paused(preview.at) {
         let (since, until) = (readable(pause.at), readable(pause.until));
@@ -154,9 +176,13 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         _ => &next,
     };
     tell_rest(instance, preview, Some(format!("  next: {next}")));
-    for (entry, told) in history(&preview.journal) {
-        terminal::tell(&format!("  {} {told}", readable(entry.at)));
-    }
+}
+
+/// What was done, with how long ago.
+fn past(preview: &Preview) -> Vec<String> {
+    let now = SystemClock.now();
+    let line = |(entry, told): (&Entry, String)| format!("  {} {told}", readable(entry.at));
+    history(&preview.journal).into_iter().map(line).map(|line| terminal::beside(&line, now)).collect()
 }
 
 /// Whether somebody is cut off, and nobody whom a run can write.

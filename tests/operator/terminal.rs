@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::common::program::{Azure, PROGRAM, program, text};
+use super::common::program::{Azure, PROGRAM, program, text, timeless};
 
 /// The commands that `--help` names.
 fn commands() -> BTreeSet<String> {
@@ -68,6 +68,9 @@ fn there_is_a_man_page_for_the_program_and_for_each_command() {
     assert_eq!(text(&output.stdout), format!("{} man pages are in {}\n", found.len(), to.display()));
     let rotate = std::fs::read_to_string(to.join("signalr-rekey-rotate.1")).unwrap();
     assert!(rotate.contains(".TH") && rotate.contains("without\\-journal"), "{rotate}");
+    let pause = std::fs::read_to_string(to.join("signalr-rekey-pause.1")).unwrap();
+    let synopsis = pause.split(".SH SYNOPSIS").nth(1).unwrap().split(".SH").next().unwrap();
+    assert!(synopsis.contains("\\-\\-until <"), "{synopsis}");
     // A folder that cannot be is an error, and not a success without pages.
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -170,6 +173,39 @@ fn status_looks_again_until_it_is_stopped() {
         let look: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(look["instances"][0]["name"], "sr-demo");
     }
+}
+
+/// What was done long ago does not push off the screen how it stands.
+#[test]
+fn what_is_watched_fits_on_the_screen() {
+    let azure = Azure::with_journals(&["sr-a"], &[]);
+    for _ in 0..2 {
+        let rotated = azure.command(&["rotate", "--now", "--yes"]).env("REKEY_GRACE", "1s").output().unwrap();
+        assert!(rotated.status.success(), "{}", text(&rotated.stderr));
+    }
+    let watch = format!("stty rows 24 cols 80; exec {PROGRAM} status --watch=2s");
+    let mut script = Command::new("script");
+    script.args(["-qec", &watch, "/dev/null"]).envs(&azure.environment).stdin(Stdio::null());
+    let mut script = script.stdout(Stdio::piped()).spawn().expect("this test needs script of util-linux");
+    let lines = BufReader::new(script.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut screen: Vec<String> = Vec::new();
+    for line in lines.map(|line| line.trim_end().to_owned()) {
+        if line.contains("as of ") && !screen.is_empty() {
+            break;
+        }
+        screen.push(line);
+    }
+    script.kill().unwrap();
+    script.wait().unwrap();
+    let rows =
+        |line: &String| line.trim_start_matches("\u{1b}[H\u{1b}[J").chars().count().div_ceil(80).max(1);
+    let told = screen.join("\n");
+    assert!(screen.iter().map(rows).sum::<usize>() < 24, "{told}");
+    assert!(told.contains("Primary   key ") && told.contains("  next: settled"), "{told}");
+    let all = text(&azure.run(&["history"]).stdout);
+    let words = |line: &str| timeless(line).split_whitespace().collect::<Vec<_>>().join(" ");
+    let last = words(all.lines().last().unwrap());
+    assert_eq!(words(screen.last().unwrap()), last, "the last that was done is there: {told}");
 }
 
 #[test]

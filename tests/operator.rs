@@ -203,7 +203,7 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
     let told = text(&output.stderr);
     assert!(
         told.contains("cannot find rekey.toml in ")
-            && told.contains("; put it next to host.json or set REKEY_CONFIG"),
+            && told.contains("; put it next to host.json, or name yours with --config FILE or REKEY_CONFIG;"),
         "{told}"
     );
 }
@@ -317,6 +317,18 @@ async fn what_simulate_prints_names_the_schedule_too() {
     let printed = handler.kill();
     assert!(printed.contains("serving the Functions host"), "{printed}");
     assert!(!printed.contains("does not run RotateKeys"), "{printed}");
+}
+
+/// Behind an approval nothing is promised for a time at which nobody may have approved it.
+#[test]
+fn what_waits_for_an_approval_is_foreseen_once_approved() {
+    let azure = Azure::start(&[]);
+    let plan = azure.command(&["plan"]).env("REKEY_APPROVAL", "required").output().unwrap();
+    let told = text(&plan.stdout);
+    let mut steps = told.lines().filter(|line| line.starts_with("    ") && !line.contains(" would take "));
+    assert!(steps.next().unwrap().contains("(now): waiting for approval since "), "{told}");
+    let is_conditional = |line: &str| line.starts_with("    once approved, 20");
+    assert!(steps.clone().count() > 5 && steps.all(is_conditional), "{told}");
 }
 
 #[tokio::test]

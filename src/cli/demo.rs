@@ -85,7 +85,7 @@ async fn show(stage: &Stage) -> Result<JoinSet<()>, Trouble> {
 
 const WEB_NO_PORT: &str = "the demo cannot be shown to a browser on this machine";
 const WEB_READY: &str =
-    "the demo is at this address, for a browser on this machine and for nobody who does not know it";
+    "the demo is at this address, for a browser on this machine; keep the address to yourself";
 const WEB_STAYS: &str = "\nthe demo is over; its apps go on, and the page stays until ctrl-c";
 
 /// Plays a storm, and says what should not have happened and how to see it again.

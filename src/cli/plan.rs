@@ -68,14 +68,22 @@ pub(super) fn why(instance: &ServiceConfig, preview: &Preview) -> Option<String>
 
 /// The steps and waits with their times, how it would end, and what it would restart.
 pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
+    // Behind an approval nothing is done without it.
+    let mut asked = false;
+    let mut when = |at: DateTime<Utc>, asks: bool| {
+        let when = if asked { text::once_approved(readable(at)) } else { readable(at).to_string() };
+        asked |= asks;
+        when
+    };
     let step = |foreseen: &Foreseen| {
         let restarts: Vec<String> = foreseen.restarts().into_iter().map(ConsumerId::name).collect();
         let restarts =
             if restarts.is_empty() { String::new() } else { format!("; restarts {}", restarts.join(", ")) };
-        format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision.in_words())
+        let when = when(foreseen.at, foreseen.decision.asks_for_approval());
+        format!("{when}: {}{restarts}", foreseen.decision.in_words())
     };
     let mut lines: Vec<String> = forecast.steps.iter().map(step).collect();
-    lines.push(format!("{}: {}", readable(forecast.over), end(forecast)));
+    lines.push(format!("{}: {}", when(forecast.over, false), end(forecast)));
     lines.push(summary(forecast, now));
     lines
 }

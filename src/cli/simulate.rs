@@ -246,10 +246,7 @@ pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
     writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).map_err(SimulateError::Terminal)?;
     mention(&to_paste(environment, args.config_out.as_deref()));
     if let Some(door) = &door {
-        mention(&format!(
-            "\nIn a browser on this machine, and for nobody who does not know it: {}",
-            door.url()
-        ));
+        mention(&format!("\nIn a browser on this machine (keep the address to yourself): {}", door.url()));
     }
     // Nobody is answered any more when it is dropped.
     let _shown = door.map(|door| Live::of_azure(Arc::clone(&azure)).show(door));

@@ -99,7 +99,7 @@ impl Live {
             div.wide role="region" aria-label="Services" tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Service" } th scope="col" { "Key" } th scope="col" { "Fingerprint" }
-                    th scope="col" { "Signed with by" }
+                    th scope="col" { "Signing with it" }
                 } }
                 tbody { @for name in report.instances.keys().take(SERVICES) { (self.of_service(name, report)) } }
             } }

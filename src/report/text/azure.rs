@@ -70,7 +70,7 @@ sentences! {
         before, are still there: {replicas}. They are being replaced, which is waited for until {until}; a run after that \
         restarts them";
     do_not_run_yet(replicas) = "new replicas do not run yet: {replicas}";
-    execution_is_overdue(execution, until) = "the execution {execution} may run with the key of before, and still runs after {until}, \
+    execution_is_overdue(execution, until) = "the execution {execution} may run with the old key, and still runs after {until}, \
         by which the job's replicaTimeout should have ended it: `az containerapp job stop` ends it";
     execution_is_refused(executions, job) = "executions that were started with a key that is invalid now still run, and are \
         refused until they end ({executions}): `az containerapp job stop` ends them, and the next execution of {job} has a \

@@ -45,7 +45,7 @@ sentences! {
     watch_too_often(least) = "each check asks Azure for everything: check every {least} or less often";
 
     // `status --web`.
-    WEB_READY = "the status page is at this address, for a browser on this machine and for nobody who does not know it; reload it to \
+    WEB_READY = "the status page is at this address, for a browser on this machine; keep the address to yourself. Reload it to \
         refresh it, ctrl-c ends it";
     WEB_NO_PORT = "the status page cannot be shown on this machine";
     web_no_journal() = "the status page shows what runs of the deployed app have told, which is kept beside its journal, and that is out \
@@ -171,6 +171,7 @@ sentences! {
         now, is not known: {what}. No key is regenerated before a whole grace period ({grace}) has passed";
     FIRST_NOW = "first_rotation = \"now\" asks for a rotation of both keys";
     first_when_due(age) = "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {age}";
+    once_approved(at) = "once approved, {at}";
     BLOCKED_AS_ABOVE = "blocked, as is said above";
     ROTATE_FORECAST = "  what would be done, if nobody changes anything meanwhile:";
     FORECAST_ENDLESS = "no end is foreseen: the rotation takes so long that the next one is due before it is over. Write a longer \
@@ -266,7 +267,8 @@ sentences! {
     init_not_written(path) = "cannot write {path}";
 
     // The file that configures it.
-    no_file(name, folder) = "cannot find {name} in {folder}; put it next to host.json or set REKEY_CONFIG";
+    no_file(name, folder) = "cannot find {name} in {folder}; put it next to host.json, or name yours with --config FILE or REKEY_CONFIG; \
+        `signalr-rekey init` writes one";
     not_found(name) = "cannot find {name}; give the path of a TOML file";
     not_read(name) = "cannot read {name}; give the path of a TOML file";
     no_text(name) = "cannot read {name}: it is not UTF-8; give the path of a TOML file";

@@ -140,7 +140,7 @@ impl InWords for Unseen {
 words! {
     impl InWords for BlockedBy {
         Self::Unknown(unknown) if unknown.iter().all(Unknown::is_awaited) =>
-            "not everybody has left the key of before yet; the next run checks again: {}", brief::faults(unknown);
+            "not everybody has left the old key yet; the next run checks again: {}", brief::faults(unknown);
         Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts) =>
             "Azure was too busy to show everything; the next run checks again: {}", brief::faults(unknown);
         Self::Unknown(unknown) => "no key is regenerated until this is resolved: {}", brief::faults(unknown);

@@ -5,7 +5,7 @@
 //! | 0 | done, or nothing to do |
 //! | 1 | something failed or is blocked; what and why is on stderr |
 //! | 2 | the command line or the configuration is wrong; nothing was done |
-//! | 3 | not finished in the time that was given; the next run carries on |
+//! | 3 | not finished in the time that was given, or another run is at work; the next run carries on |
 
 mod acknowledge;
 mod agent;
@@ -85,20 +85,17 @@ const HELP: &str = "  signalr-rekey init                 a rekey.toml from what 
 
 In Azure, the Functions host starts `signalr-rekey handler`; see docs/deploy.md.
 
-Exit codes: 0 done, 1 failed or blocked, 2 wrong command line or configuration, 3 not finished in time.";
+Exit codes: 0 done, 1 failed or blocked, 2 wrong command line or configuration, 3 not finished in time, or
+another run is at work.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid), OnAlert, OnReport and Status (HTTP)
-    Handler,
-    /// Say what would be done to each service now, and why; change nothing
-    Plan(plan::PlanArgs),
-    /// Look for everything that would keep a rotation from going well, and say what repairs it; change nothing
-    Doctor(doctor::DoctorArgs),
     /// Write a rekey.toml from what is found in a resource group or subscription, for review
     Init(init::InitArgs),
-    /// Do what is due, and wait until it is done
-    Rotate(rotate::RotateArgs),
+    /// Look for everything that would keep a rotation from going well, and say what repairs it; change nothing
+    Doctor(doctor::DoctorArgs),
+    /// Say what would be done to each service now, and why; change nothing
+    Plan(plan::PlanArgs),
     /// Show each instance: its keys, who holds which, and what happens next
     Status(status::StatusArgs),
     /// Show what was done to each instance, from the journal
@@ -107,6 +104,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Say what an event would do, or fire it at a handler on this machine
     Notice(notice::NoticeArgs),
+    /// Do what is due, and wait until it is done
+    Rotate(rotate::RotateArgs),
     /// After you have looked: let what was refused, or came to nothing, be tried again at once
     Unblock(unblock::UnblockArgs),
     /// Let rotations rest until a time; repairs go on
@@ -115,22 +114,24 @@ enum Command {
     Resume(pause::ResumeArgs),
     /// Approve the rotation that is due, where approval = "required"
     Approve(approve::ApproveArgs),
-    /// On the machine of an app: keep its files on the key of a Key Vault secret, and report that
-    Agent(agent::AgentArgs),
     /// Say for a consumer that nobody can see, or that only others can change, that it has left the old key
     Acknowledge(acknowledge::AcknowledgeArgs),
-    /// Write completions for a shell to stdout
-    #[cfg(feature = "command-line")]
-    Completions(install::CompletionsArgs),
-    /// Write the man pages into a folder
-    #[cfg(feature = "command-line")]
-    Man(install::ManArgs),
+    /// On the machine of an app: keep its files on the key of a Key Vault secret, and report that
+    Agent(agent::AgentArgs),
+    /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid), OnAlert, OnReport and Status (HTTP)
+    Handler,
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; less than a minute
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development
     #[cfg(feature = "simulator")]
     Simulate(Box<simulate::SimulateArgs>),
+    /// Write completions for a shell to stdout
+    #[cfg(feature = "command-line")]
+    Completions(install::CompletionsArgs),
+    /// Write the man pages into a folder
+    #[cfg(feature = "command-line")]
+    Man(install::ManArgs),
 }
 
 /// The set variable by which the Functions host tells a custom handler where to listen.

@@ -40,9 +40,12 @@ fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The rows of the table of settings: those that have a name in the file or among the app settings.
+/// The headings of the tables of settings: what a service may set for itself, and what it may not.
+const TABLES: [&str; 2] = ["Of all services, or of one", "Of the deployment"];
+
+/// The rows of the tables of settings: those that have a name in the file or among the app settings.
 fn rows() -> Vec<Vec<String>> {
-    let rows = Document::read(SETTINGS).rows("Configuration");
+    let rows = TABLES.map(|table| Document::read(SETTINGS).rows(table)).concat();
     assert!(rows.iter().all(|row| row.len() == 4), "{rows:?}");
     rows
 }
@@ -57,7 +60,7 @@ fn the_table_of_settings_has_every_key_of_the_file_and_no_other() {
     assert_eq!(&in_table | &set(&["notify", "instance"]), top);
     assert_eq!(in_table.len() + 1, named.len(), "none stands twice, and [notify] is there");
 
-    // The policy: what an instance may set for itself stands first.
+    // The policy: what an instance may set for itself has a table of its own.
     let lists = [
         "id",
         "apps",
@@ -69,8 +72,8 @@ fn the_table_of_settings_has_every_key_of_the_file_and_no_other() {
         "manual",
     ];
     let policy = &known_keys(("", &strange)) - &set(&lists);
-    let above = named.iter().take_while(|key| *key != "notice_budget").cloned().collect::<BTreeSet<_>>();
-    assert_eq!(above, policy);
+    let own = Document::read(SETTINGS).rows(TABLES[0]);
+    assert_eq!(own.iter().flat_map(|row| codes(&row[0])).collect::<BTreeSet<_>>(), policy);
 
     let document = Document::read(SETTINGS).prose();
     let app = format!("[[instance]]\n{INSTANCE}apps = [{{ {STRANGE} = 1 }}]\n");
@@ -144,6 +147,11 @@ pub(super) fn help(arguments: &[&str]) -> String {
 
 /// The subcommands that `--help` names.
 pub(super) fn subcommands() -> BTreeSet<String> {
+    listed().into_iter().collect()
+}
+
+/// The same, in its order.
+fn listed() -> Vec<String> {
     let help = help(&[]);
     let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let named = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
@@ -165,10 +173,13 @@ pub(super) fn flags(subcommand: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_table_of_commands_has_every_command_and_every_flag() {
-    let rows = Document::read(COMMANDS).rows("Commands");
+    let groups = ["To look", "To act", "To serve, to try and to install"];
+    let rows = groups.map(|group| Document::read(COMMANDS).rows(group)).concat();
     let named: Vec<String> = rows.iter().map(|row| codes(&row[0])[0].clone()).collect();
     let first = |row: &String| row.split_whitespace().next().unwrap().to_owned();
-    assert_eq!(named.iter().map(first).collect::<BTreeSet<_>>(), subcommands());
+    let mut commands: Vec<String> = named.iter().map(first).collect();
+    commands.dedup();
+    assert_eq!(commands, listed(), "in the order of --help");
     for subcommand in subcommands().iter().filter(|name| *name != "simulate") {
         let mine =
             named.iter().filter(|row| first(row) == *subcommand).flat_map(|row| row.split_whitespace());

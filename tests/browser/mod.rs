@@ -88,7 +88,7 @@ pub(crate) async fn look() {
         .for_each(|consumer| (consumer.name, consumer.id) = (HOSTILE.into(), HOSTILE.into()));
     hostile.timeline.moves.iter_mut().for_each(|one| one.consumers = vec![HOSTILE.to_owned()]);
     let served: BTreeMap<&'static str, Rendered> = [
-        ("one", of(many(1))),
+        ("one", of(vec![overview.clone()])),
         ("fifty", of(many(50))),
         ("thousand", of(many(1000))),
         ("hostile", of(vec![hostile])),

@@ -207,7 +207,7 @@ async fn a_receiver_of_metrics_is_said_to_be_untried() {
     let azure = Azure::start(&[]);
     let mut command = azure.command(&["doctor", "--as-deployed", "--all"]);
     let told = searched(&command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9").output().unwrap());
-    assert!(told.contains("metrics are to be exported to 127.0.0.1, which was not tried"), "{told}");
+    assert!(told.contains("metrics are to be exported to http://127.0.0.1:9, which was not tried"), "{told}");
 }
 
 #[tokio::test]

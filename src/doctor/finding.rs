@@ -269,8 +269,10 @@ impl Report {
             findings.extend(left);
         }
         // A permission that is missing stands before what needs it, such as `rotate`.
-        findings
-            .sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.check != Check::Permission));
+        findings.sort_by_key(|finding| {
+            let is_first = finding.severity > Severity::Ok && finding.check == Check::Permission;
+            (std::cmp::Reverse(finding.severity), !is_first)
+        });
         let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         Self {
             looked: Looked::default(),

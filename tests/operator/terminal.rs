@@ -49,7 +49,7 @@ fn bash_completes_what_is_typed() {
     };
     assert_eq!(offered("st"), "status");
     assert_eq!(offered("report --si"), "--since");
-    assert_eq!(offered("completions ''").split(' ').last(), Some("zsh"));
+    assert_eq!(offered("completions ''").split(' ').next_back(), Some("zsh"));
     assert_eq!(offered("simulate --secret-sync ''"), "restarts fetches off");
 }
 

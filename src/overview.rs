@@ -484,7 +484,7 @@ impl Condition {
                 Ending::Decided(decision) => what_to_do(name, decision),
                 _ => None,
             };
-            let by_person = by_person.unwrap_or_else(|| words::see_status(name));
+            let by_person = by_person.unwrap_or_else(|| words::SEE_DOCTOR.to_owned());
             let what = (state == State::Blocked).then_some(by_person);
             return Some(Self::new(state, "CutOff", message, what, now));
         }
@@ -493,13 +493,8 @@ impl Condition {
             Ending::Unseen(unknown) => Decision::Blocked(BlockedBy::Unknown(unknown.clone())),
             Ending::Failed(_) | Ending::NeverFinished { .. } | Ending::Unwatched { .. } => {
                 let message = report.ending.to_string();
-                return Some(Self::new(
-                    State::Blocked,
-                    "RunFailed",
-                    message,
-                    Some(words::see_status(name)),
-                    now,
-                ));
+                let what = Some(words::SEE_DOCTOR.to_owned());
+                return Some(Self::new(State::Blocked, "RunFailed", message, what, now));
             }
             Ending::Unavailable(_) => {
                 let message = report.ending.to_string();

@@ -166,7 +166,7 @@ async fn who_is_cut_off_is_shown_and_that_it_is_over() {
     let (condition, message, what) = cut_off(FaultKind::Forbidden).await;
     assert!(is(&condition, "Blocked", "CutOff"), "{condition:?}");
     assert!(message.contains("AuthorizationFailed"), "{message}");
-    assert_eq!(what, "signalr-rekey status sr-demo");
+    assert_eq!(what, "signalr-rekey doctor");
     // A notice tells that it is over, without the timer.
     app.story.sim.clear_faults();
     let event = json!([{

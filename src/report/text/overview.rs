@@ -9,7 +9,6 @@ sentences! {
     ahead(at, before) = "what is known of this service was told at {at}, which is still to come: the clock of whoever told it was wrong; by that it was: {before}";
     UNREADABLE = "what was kept of this service cannot be read: it is damaged, or another release wrote it; the next run writes it anew";
     not_repaired(stale, ending) = "{stale}; {ending}";
-    see_status(name) = "signalr-rekey status {name}";
     SEE_DOCTOR = "signalr-rekey doctor";
     approve(name) = "Look at what it would do: signalr-rekey plan {name}; then: signalr-rekey approve {name}";
     unblock(name) = "Mend the cause, then: signalr-rekey unblock {name}";

@@ -33,7 +33,6 @@ use crate::report::{Ending, RunReport, cause};
 use otlp::{Attribute, Metric, Number, Point};
 use rekey_core::journal::Event;
 use rekey_core::model::{PerKey, ServiceId};
-use rekey_core::plan::CutOff;
 
 /// How long an answer waits for an export: a receiver in another part of the world takes half a second with its handshakes, and
 /// one that takes longer is not worth more of the 30 seconds of Event Grid.
@@ -271,7 +270,7 @@ impl Metrics {
         }
         // Where another run is at it, that one tells.
         let is_told = !matches!(report.ending, Ending::Busy { .. });
-        let left = report.cut_off.iter().filter(|who| !matches!(who, CutOff::Unconfirmed(_))).count();
+        let left = report.left_cut_off().count();
         if is_told {
             add(REPAIRS, "left_cut_off", left);
         }

@@ -20,7 +20,7 @@ use crate::report::text::snapshot::stale;
 use crate::report::text::{InWords, readable};
 use crate::report::{Ending, RunEvent, RunReport};
 use crate::schedule;
-use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
+use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, ServiceId};
 use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Gated, Part, Step, WaitFor};
 use rekey_core::time::delta;
@@ -66,12 +66,18 @@ pub struct ServiceOverview {
     /// The tags that the service was last given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tagged: BTreeMap<String, String>,
+    /// When signalr-rekey last made one of its keys.
+    #[serde(default)]
+    pub rotated: Option<DateTime<Utc>>,
     /// When a run last ended well that had checked the service.
     #[serde(default)]
     pub checked: Option<DateTime<Utc>>,
     pub condition: Condition,
     pub keys: Option<PerKey<KeyOverview>>,
     pub consumers: Vec<ConsumerOverview>,
+    /// How many more there are, for which there was no room.
+    #[serde(default)]
+    pub consumers_left_out: usize,
     pub next_due: Option<DateTime<Utc>>,
     /// When the next rotation may begin, by windows, freezes and a pause; none if no window is open in time.
     #[serde(default)]
@@ -220,10 +226,12 @@ impl ServiceOverview {
             at: None,
             known_until: None,
             tagged: BTreeMap::new(),
+            rotated: None,
             checked: None,
             condition,
             keys: None,
             consumers: vec![],
+            consumers_left_out: 0,
             next_due: None,
             next_begins: None,
             paused: None,
@@ -231,6 +239,13 @@ impl ServiceOverview {
             runs: vec![],
             timeline: Timeline::default(),
         }
+    }
+
+    /// One of which something stands there that is none of ours.
+    fn unreadable(service: &ServiceConfig) -> Self {
+        let condition =
+            Condition::unknown("Unreadable", words::UNREADABLE.to_owned(), words::LOOK_AT_THE_TIMER);
+        Self { condition, ..Self::unknown(service) }
     }
 
     /// What the journal has of it.
@@ -243,7 +258,11 @@ impl ServiceOverview {
             by: pause.by.clone(),
             why: pause.why.clone(),
         });
+        let made = journal.keys().into_iter().flat_map(PerKey::iter).map(|(_, key)| key);
+        let made = made.filter(|key| key.origin == Origin::Ours).map(|key| key.created).max();
+        let before = journal.history().rev().find(|entry| matches!(entry.event, Event::Regenerated { .. }));
         Self {
+            rotated: made.max(before.map(|entry| entry.at)),
             next_due,
             next_begins: plan::next_opening(journal, &service.policy, now).and_then(|opening| opening.begins),
             paused,
@@ -254,13 +273,11 @@ impl ServiceOverview {
         }
     }
 
-    /// The tags that the service should have. When a key was made that is none of ours, nobody knows.
+    /// The tags that the service should have.
     pub fn tags(&self) -> BTreeMap<String, String> {
-        let keys = || self.keys.iter().flat_map(PerKey::iter).map(|(_, key)| key);
-        let made = keys().filter(|key| key.origin == Origin::Ours).map(|key| key.created).max();
         let time = |at: Option<DateTime<Utc>>| at.map_or_else(|| "none".to_owned(), readable);
         let tags = [
-            ("rekey-last-rotated", time(made)),
+            ("rekey-last-rotated", time(self.rotated)),
             ("rekey-next-due", time(self.next_due)),
             ("rekey-condition", self.condition.state.name().to_owned()),
         ];
@@ -280,6 +297,7 @@ impl ServiceOverview {
         }
         // One that a notice's run was told of twice is one.
         let earlier = before.runs.iter().filter(|run| self.runs.iter().all(|told| told.run != run.run));
+        self.rotated = self.rotated.max(before.rotated);
         self.checked = self.checked.or(before.checked);
         if self.tagged.is_empty() {
             self.tagged.clone_from(&before.tagged);
@@ -292,7 +310,7 @@ impl ServiceOverview {
     /// Whether it says more than one that is kept: anything else of the service, or the same long enough after. So the timer
     /// tells at each run that it still looks, and a crowd of notices that find nothing new writes nothing.
     pub fn is_news(&self, kept: &Self, rhythm: Rhythm) -> bool {
-        let is_recent = self.at.zip(kept.at).is_some_and(|(at, kept)| at - kept < rhythm.every / 2);
+        let is_recent = self.at.zip(kept.at).is_some_and(|(at, kept)| (at - kept).abs() < rhythm.every / 2);
         !is_recent || self.clone().timeless() != kept.clone().timeless()
     }
 
@@ -312,13 +330,29 @@ impl ServiceOverview {
         self
     }
 
-    /// The same as of now: what is older than two schedules of the timer is not known any more.
+    /// Leaves so many consumers at most, those first who need somebody.
+    fn shorten(&mut self, most: usize) {
+        let is_well =
+            |one: &ConsumerOverview| !one.holds.iter().any(|key| key == "stale" || key == "unknown");
+        self.consumers.sort_by_key(is_well);
+        self.consumers_left_out += self.consumers.len().saturating_sub(most);
+        self.consumers.truncate(most);
+        self.timeline.moves.iter_mut().for_each(|one| one.consumers.truncate(most));
+    }
+
+    /// The same as of now: what is older than two schedules of the timer is not known any more, nor is what is of a time to come.
     #[must_use]
     pub fn as_of(mut self, now: DateTime<Utc>) -> Self {
-        let Some((at, until)) = self.at.zip(self.known_until).filter(|(_, until)| *until < now) else {
+        let Some(at) = self.at else { return self };
+        let until = self.known_until.unwrap_or(at);
+        let is_ahead = at > now + kept::CLOCKS_AGREE;
+        if now <= until && !is_ahead {
             return self;
+        }
+        let message = match is_ahead {
+            true => words::ahead(readable(at), &self.condition.message),
+            false => words::outdated(readable(at), readable(until), &self.condition.message),
         };
-        let message = words::outdated(readable(at), readable(until), &self.condition.message);
         let unknown = Condition::unknown("Outdated", message, words::LOOK_AT_THE_TIMER);
         self.condition = Condition { since: Some(at), ..unknown };
         self
@@ -450,7 +484,7 @@ impl Condition {
                 Ending::Decided(decision) => what_to_do(name, decision),
                 _ => None,
             };
-            let by_person = by_person.unwrap_or_else(|| words::see_status(name));
+            let by_person = by_person.unwrap_or_else(|| words::SEE_DOCTOR.to_owned());
             let what = (state == State::Blocked).then_some(by_person);
             return Some(Self::new(state, "CutOff", message, what, now));
         }
@@ -459,13 +493,8 @@ impl Condition {
             Ending::Unseen(unknown) => Decision::Blocked(BlockedBy::Unknown(unknown.clone())),
             Ending::Failed(_) | Ending::NeverFinished { .. } | Ending::Unwatched { .. } => {
                 let message = report.ending.to_string();
-                return Some(Self::new(
-                    State::Blocked,
-                    "RunFailed",
-                    message,
-                    Some(words::see_status(name)),
-                    now,
-                ));
+                let what = Some(words::SEE_DOCTOR.to_owned());
+                return Some(Self::new(State::Blocked, "RunFailed", message, what, now));
             }
             Ending::Unavailable(_) => {
                 let message = report.ending.to_string();

@@ -13,14 +13,14 @@ use std::time::Duration;
 use common::{CONSUMERS, HOUR, Story, all_hold, settled};
 use embedded_azure::{AppConfiguration, KeyValue, Options, Secret, Vault, World};
 use rekey_core::model::{KeyType, KeyValueId};
-use rekey_core::plan::{BlockedBy, Decision};
+use rekey_core::plan::{BlockedBy, CutOff, Decision};
 use rekey_core::policy::FirstRotation;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use signalr_rekey::azure::arm::Operation;
 use signalr_rekey::azure::rbac;
 use signalr_rekey::config::{Environment, KeyValueConfig, SecretConfig, StateConfig, load_from};
-use signalr_rekey::report::InWords;
+use signalr_rekey::report::{Ending, InWords, RunReport};
 
 /// What is evaluated; `.ci/infra` says of what.
 const ALL: [&str; 3] = ["first", "second", "full"];
@@ -574,6 +574,27 @@ fn the_alerts_look_for_words_that_the_program_says() {
     );
     let app = only("second", "Microsoft.Web/sites")["name"].as_str().unwrap().to_owned();
     assert!(query.contains(&format!("AppRoleName =~ \"{app}\"")), "{query}");
+    // Whatever keeps a run from repairing somebody, its line names him in these words.
+    let run = RunReport {
+        service: "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/SignalR/chat"
+            .parse()
+            .unwrap(),
+        run: String::new(),
+        events: vec![],
+        recorded: vec![],
+        rotations: vec![],
+        took: Duration::ZERO,
+        repaired_in: None,
+        seen: None,
+        known: None,
+        cut_off: vec![CutOff::OutOfSight("machine:m".parse().unwrap())],
+        foreseen: None,
+        ending: Ending::Failed("403".into()),
+    };
+    let rule = alert("second", "-cut-off").unwrap();
+    let query = text(&rule, "/criteria/allOf/0/query");
+    let said = query.split(r#"Message contains ""#).nth(1).unwrap().trim_end_matches('"');
+    assert!(said.len() > 20 && run.summary().contains(said), "{query}: {}", run.summary());
     let excluded = fs::read_to_string(root().join("host.json")).unwrap();
     assert!(excluded.contains("Request;Exception;Trace"), "sampling would hide runs from the alerts");
 }
@@ -611,7 +632,7 @@ fn silence_is_told_once_there_is_code_and_no_later_than_its_schedule_calls_for()
     // A rule that is not made cannot be switched off by a deployment that forgets `codeDeployed`.
     assert!(alert("first", "-no-success").is_none());
     for name in ALL {
-        for rule in ["-failed-runs", "-blocked"] {
+        for rule in ["-cut-off", "-failed-runs", "-blocked"] {
             assert_eq!(alert(name, rule).unwrap()["enabled"], json!(true), "{name}: {rule}");
         }
     }

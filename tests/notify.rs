@@ -207,33 +207,57 @@ async fn what_lasts_is_told_when_it_begins_and_once_in_six_hours() {
     assert!(kind == "SignalRRekey.Blocked" && text.contains("refers to a Key Vault secret"), "{told:?}");
 }
 
-/// On Flex Consumption each of the timer's runs may be a process of its own.
+/// Who is cut off is told at once, whatever was told before, and again when more are; in whichever process.
 #[tokio::test]
-async fn what_lasts_is_told_no_more_often_when_each_run_has_its_own_process() {
+async fn that_it_gets_worse_is_told_at_once() {
     let Told { story, hook, .. } = Told::new().await;
     story.watch(6 * HOUR).await;
     hook.told.lock().unwrap().clear();
-    let run = async || {
+    let forbid = |operation| story.sim.fault(Fault::new(operation, FaultKind::Forbidden).times(u64::MAX));
+    forbid("WebApps_ListApplicationSettings");
+    run_each_alone(&story, 3).await;
+    assert_eq!(hook.kinds(), ["SignalRRekey.Blocked"]);
+    story.sim.clear_faults();
+    forbid("WebApps_UpdateApplicationSettings");
+    story.force("sr-demo", &KeyType::ALL).unwrap();
+    run_each_alone(&story, 3).await;
+    assert_eq!(hook.kinds()[1..], ["SignalRRekey.CutOff"]);
+    forbid("WebApps_UpdateApplicationSettingsSlot");
+    story.force("sr-demo", &KeyType::ALL).unwrap();
+    run_each_alone(&story, 3).await;
+    assert_eq!(hook.kinds()[1..], ["SignalRRekey.CutOff", "SignalRRekey.CutOff"]);
+    let told = hook.told();
+    let names = |at: usize| told[at].1.contains("chat-web/staging (app setting");
+    assert!(!names(1) && names(2), "{told:?}");
+}
+
+/// Runs of the timer, each in a process of its own.
+async fn run_each_alone(story: &Story, runs: u32) {
+    for _ in 0..runs {
         let rekey = story.rekey();
         let deadline = story.clock.now() + delta(9 * MINUTE);
         let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
         Dispatcher::new(rekey.clone()).run(Trigger::Timer, invocation).await;
         rekey.notifier.unwrap().drain().await;
         story.clock.advance(5 * MINUTE);
-    };
+    }
+}
+
+/// On Flex Consumption each of the timer's runs may be a process of its own.
+#[tokio::test]
+async fn what_lasts_is_told_no_more_often_when_each_run_has_its_own_process() {
+    let Told { story, hook, .. } = Told::new().await;
+    story.watch(6 * HOUR).await;
+    hook.told.lock().unwrap().clear();
     story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden).times(10_000));
-    for _ in 0..60 {
-        run().await;
-    }
+    run_each_alone(&story, 60).await;
     assert_eq!(hook.kinds(), ["SignalRRekey.Failed"], "in five hours");
-    for _ in 0..24 {
-        run().await;
-    }
+    run_each_alone(&story, 24).await;
     assert_eq!(hook.kinds().len(), 2, "in seven hours");
     story.sim.clear_faults();
-    run().await;
+    run_each_alone(&story, 1).await;
     story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden));
-    run().await;
+    run_each_alone(&story, 1).await;
     assert_eq!(hook.kinds().len(), 3, "it was over in between, so it is news");
 }
 

@@ -166,7 +166,7 @@ async fn who_is_cut_off_is_shown_and_that_it_is_over() {
     let (condition, message, what) = cut_off(FaultKind::Forbidden).await;
     assert!(is(&condition, "Blocked", "CutOff"), "{condition:?}");
     assert!(message.contains("AuthorizationFailed"), "{message}");
-    assert_eq!(what, "signalr-rekey status sr-demo");
+    assert_eq!(what, "signalr-rekey doctor");
     // A notice tells that it is over, without the timer.
     app.story.sim.clear_faults();
     let event = json!([{
@@ -394,6 +394,93 @@ async fn a_first_run_that_is_stopped_tells_nothing() {
     assert!(is(&condition, "Unknown", "NeverRun"), "{condition:?}");
 }
 
+/// A process whose clock is wrong tells what it sees all the same, and hides nothing of what others tell after it.
+#[tokio::test]
+async fn a_wrong_clock_hides_nothing() {
+    let mut app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    app.story
+        .sim
+        .fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).times(u64::MAX));
+    app.story.force("sr-demo", &KeyType::ALL).unwrap();
+    let right = Arc::clone(&app.process);
+    for hours in [-2, 2] {
+        let by = chrono::TimeDelta::hours(hours);
+        app.process = Dispatcher::new(app.story.worker_by(by));
+        let deadline = app.story.clock.now() + by + delta(9 * MINUTE);
+        let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
+        app.process.run(Trigger::Timer, invocation).await;
+        let condition = app.condition().await;
+        assert!(is(&condition, "Blocked", "CutOff"), "{hours}, by itself: {condition:?}");
+        app.process = Arc::clone(&right);
+        assert_eq!(app.condition().await, condition, "{hours}, by a right clock");
+        app.story.clock.advance(5 * MINUTE);
+    }
+    app.story.sim.clear_faults();
+    app.tick().await;
+    let condition = app.condition().await;
+    assert!(is(&condition, "Ready", "Settled"), "{condition:?}");
+}
+
+/// What somebody has edited, damaged, or written by another release is not taken for what it is not; the next run writes it anew.
+#[tokio::test]
+async fn what_cannot_be_is_not_believed() {
+    let app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    let name = "overview-0.json";
+    let (written, _) = app.story.store.get(name).await.unwrap().document.unwrap();
+    let written: Value = serde_json::from_slice(&written).unwrap();
+    let id = app.story.config.instances[0].id.to_string();
+    let put = async |body: Vec<u8>| {
+        let etag = app.story.store.get(name).await.unwrap().document.map(|(_, etag)| etag);
+        app.story.store.put(name, body, etag.as_ref()).await.unwrap();
+    };
+    let with = |field: &str, value: Value| {
+        let mut edited = written.clone();
+        let (_, service) = edited["services"].as_object_mut().unwrap().iter_mut().next().unwrap();
+        assert_eq!(service["instance"].as_str().unwrap().to_lowercase(), id.to_lowercase());
+        service[field] = value;
+        serde_json::to_vec(&edited).unwrap()
+    };
+    let tomorrow = json!(app.story.clock.now() + delta(24 * HOUR));
+    for (body, reason) in [
+        (with("at", tomorrow), "Outdated"),
+        (with("knownUntil", Value::Null), "Outdated"),
+        (with("condition", json!({ "type": "Levitating" })), "Unreadable"),
+        (b"{\"services\": {".to_vec(), "Unreadable"),
+        (b"[]".to_vec(), "Unreadable"),
+    ] {
+        put(body).await;
+        let condition = app.condition().await;
+        assert!(is(&condition, "Unknown", reason), "{condition:?}");
+        app.live(5 * MINUTE).await;
+        assert!(is(&app.condition().await, "Ready", "Settled"), "the next run tells");
+    }
+}
+
+/// A document is written that can be read, however many consumers there are; those who need somebody are in it.
+#[tokio::test]
+async fn a_crowd_of_consumers_is_shown_as_far_as_there_is_room() {
+    let app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    let Story { store, clock, config, .. } = &app.story;
+    let rhythm = Rhythm::of(config, clock.now());
+    let mut told = kept::read(&**store, config).await.unwrap().services.remove(0);
+    let consumer = told.consumers[0].clone();
+    told.consumers = vec![consumer.clone(); 30_000];
+    told.consumers[29_999].holds = vec!["stale".into()];
+    told.condition.reason = "News".into();
+    kept::write(&**store, config, &[told], rhythm, clock.now()).await.unwrap();
+    let service = &app.json().await["services"][0];
+    assert_eq!(service["condition"]["reason"], "News");
+    let shown = service["consumers"].as_array().unwrap();
+    let left_out = service["consumersLeftOut"].as_u64().unwrap();
+    assert_eq!(shown.len() as u64 + left_out, 30_000);
+    assert!(shown.len() >= 256 && shown[0]["holds"] == json!(["stale"]), "{}", shown.len());
+    let (page, _) = app.page().await;
+    assert!(page.contains(&format!("And {left_out} more")), "{left_out}");
+}
+
 /// Notices that find nothing new write nothing; the timer tells at each run that it still looks.
 #[tokio::test]
 async fn what_is_not_new_is_not_written() {
@@ -402,7 +489,7 @@ async fn what_is_not_new_is_not_written() {
     let store = Counting::new(app.story.store.clone());
     let config = &app.story.config;
     let rhythm = Rhythm::of(config, app.story.clock.now());
-    let kept = kept::read(&*store, config).await.unwrap().remove(0);
+    let kept = kept::read(&*store, config).await.unwrap().services.remove(0);
     let at = |time: Duration| kept.at.map(|at| at + delta(time));
     let later = ServiceOverview { at: at(MINUTE), ..kept.clone() };
     let mut news = later.clone();
@@ -410,9 +497,9 @@ async fn what_is_not_new_is_not_written() {
     let timer = ServiceOverview { at: at(6 * MINUTE), ..news.clone() };
     for (told, writes) in [(later, 0), (news, 1), (timer, 2)] {
         let shown = told.at;
-        kept::write(&*store, config, &[told], rhythm).await.unwrap();
+        kept::write(&*store, config, &[told], rhythm, app.story.clock.now()).await.unwrap();
         assert_eq!(store.writes(), writes);
-        let now = kept::read(&*store, config).await.unwrap().remove(0).at;
+        let now = kept::read(&*store, config).await.unwrap().services.remove(0).at;
         assert_eq!(now, if writes == 0 { kept.at } else { shown });
     }
 }
@@ -431,7 +518,7 @@ async fn a_fleet_is_kept_and_read_a_hundred_services_at_a_time() {
     assert_eq!((store.requests() - before, page["services"].as_array().unwrap().len()), (3, 250));
     let one = async |config: &Config| {
         let before = store.requests();
-        let known = kept::read_named(&*store, config, &service(120)).await.unwrap();
+        let known = kept::read_named(&*store, config, &service(120)).await.unwrap().services;
         (store.requests() - before, known.iter().all(|one| one.at.is_some()), known.len())
     };
     let mut config = app.story.config.clone();
@@ -701,13 +788,15 @@ async fn two_function_apps_with_one_storage_show_each_its_own() {
     let now = both.clock.now();
     let rhythm = Rhythm::of(&both.config, now);
     let write = async |number: usize, at| {
-        kept::write(&*both.store, &of(number), &[told(number, at)], rhythm).await.unwrap();
+        let told = [told(number, at)];
+        kept::write(&*both.store, &of(number), &told, rhythm, both.clock.now()).await.unwrap();
     };
     write(0, now).await;
     write(1, now + delta(MINUTE)).await;
-    let shown = async || kept::read(&*both.store, &of(0)).await.unwrap().remove(0).at;
+    let shown = async || kept::read(&*both.store, &of(0)).await.unwrap().services.remove(0).at;
     assert_eq!(shown().await, Some(now));
     // One that nobody writes any more is not kept for ever.
-    write(1, now + delta(60 * HOUR)).await;
+    both.clock.advance(60 * HOUR);
+    write(1, both.clock.now()).await;
     assert_eq!(shown().await, None);
 }

@@ -47,8 +47,8 @@ pub(crate) async fn measure(services: usize) {
         ..lived.clone()
     });
     let store = azurite::store_by(&environment, story.clock.clone());
-    let rhythm = Rhythm::of(&config, chrono::Utc::now());
-    kept::write(&*store, &config, &told.collect::<Vec<_>>(), rhythm).await.unwrap();
+    let now = chrono::Utc::now();
+    kept::write(&*store, &config, &told.collect::<Vec<_>>(), Rhythm::of(&config, now), now).await.unwrap();
 
     let handler = handler(&azure).await;
     println!("{}", name(services));
@@ -88,5 +88,5 @@ async fn lived(story: &Story) -> ServiceOverview {
             story.force("sr-demo", &[KeyType::Secondary]).unwrap();
         }
     }
-    kept::read(&*story.store, &story.config).await.unwrap().remove(0)
+    kept::read(&*story.store, &story.config).await.unwrap().services.remove(0)
 }

@@ -1,4 +1,4 @@
-// What a person must know of: runs that fail, an instance that is blocked, and silence.
+// What a person must know of: apps that are cut off, runs that fail, an instance that is blocked, and silence.
 
 @description('What tells this app from another in the names.')
 param name string
@@ -30,6 +30,17 @@ param emails string[]
 // `host.json` keeps requests and traces out of the sampling, so they are all there. OnKeyNotice fails on purpose while a
 // regeneration runs, which is why its failures are not counted. `tests/infra.rs` holds the words against the program's.
 var whatFails = [
+  {
+    name: 'cut-off'
+    title: 'Apps are cut off, and signalr-rekey could not repair them'
+    severity: 0
+    query: 'AppTraces | where AppRoleName =~ "${appName}" and Message has "ERROR" and Message contains "cut off, because their key is invalid: "'
+    every: 'PT5M'
+    window: 'PT10M'
+    operator: 'GreaterThan'
+    threshold: 0
+    periods: 1
+  }
   {
     name: 'failed-runs'
     title: 'RotateKeys of signalr-rekey goes on failing'

@@ -26,7 +26,7 @@ impl Engine {
             return;
         }
         let rhythm = Rhythm::of(&self.config, self.clock.now());
-        let kept = kept::write(&*self.store, &self.config, &told, rhythm);
+        let kept = kept::write(&*self.store, &self.config, &told, rhythm, self.clock.now());
         let kept = tokio::time::timeout(PATIENCE, kept).await;
         if let Some(metrics) = &self.metrics {
             // With what was known before; without it, where the storage does not tell.
@@ -48,10 +48,10 @@ impl Engine {
             Some(named) => kept::read_named(&*self.store, &self.config, named).await?,
             None => kept::read(&*self.store, &self.config).await?,
         };
-        if asked.instance.is_some() && known.is_empty() {
+        if asked.instance.is_some() && known.services.is_empty() {
             return Ok(None);
         }
-        let page = Page::new(known, self.clock.now());
+        let page = Page::new(known.services, known.at);
         Ok(Some(match asked.json {
             true => Content::Json(json!(page)),
             false => {

@@ -122,7 +122,7 @@ impl Page {
                                 td { (badge(service.condition.state)) }
                                 td { (or_unknown(service.condition.since)) }
                                 td { (or_unknown(service.next_due)) }
-                                td { (service.consumers.len()) }
+                                td { (service.consumers.len() + service.consumers_left_out) }
                             }
                         }
                     }
@@ -140,6 +140,7 @@ fn in_full(number: usize, service: &ServiceOverview, opened: bool) -> Markup {
             summary { h2 { (service.name) } " " (badge(condition.state)) }
             p.id { (service.instance.to_string()) }
             p { (condition.message) }
+            @if let Some(at) = service.at { p.id { (words::told_at(readable(at))) } }
             @if let Some(what) = &condition.what_to_do { p.do { strong { "What to do: " } (what) } }
             @if let Some(keys) = &service.keys { (of_keys(keys)) }
             @if let Some(pause) = &service.paused {
@@ -147,6 +148,7 @@ fn in_full(number: usize, service: &ServiceOverview, opened: bool) -> Markup {
             }
             (of_windows(service))
             @if !service.consumers.is_empty() { (of_consumers(&service.consumers)) }
+            @if service.consumers_left_out > 0 { p { (words::left_out(service.consumers_left_out)) } }
             @if service.timeline.from.is_some() {
                 h3 { "Rotations" }
                 (picture::draw(&service.timeline, &service.name))
@@ -161,7 +163,7 @@ fn of_keys(keys: &PerKey<KeyOverview>) -> Markup {
         h3 { "Keys" }
         div.wide role="region" aria-label="Keys" tabindex="0" { table {
             thead { tr {
-                th scope="col" { "Key" } th scope="col" { "Fingerprint" } th scope="col" { "Made" }
+                th scope="col" { "Key" } th scope="col" { "Fingerprint" } th scope="col" { "Made, or first seen" }
                 th scope="col" { "Origin" } th scope="col" { "Held by consumers" } th scope="col" { "Due" }
             } }
             tbody { @for (key_type, key) in keys.iter() {

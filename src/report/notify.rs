@@ -55,8 +55,18 @@ pub struct Notifier {
     http: Http,
     clock: Arc<dyn Clock>,
     on_their_way: Arc<Semaphore>,
-    /// What goes on at each service, and when it was told.
-    lasting: Mutex<BTreeMap<ServiceId, (Kind, DateTime<Utc>)>>,
+    /// What goes on at each service.
+    lasting: Mutex<BTreeMap<ServiceId, Lasting>>,
+}
+
+/// What was told and goes on.
+#[derive(Clone, Copy)]
+struct Lasting {
+    kind: Kind,
+    /// When it was told.
+    at: DateTime<Utc>,
+    /// How many are cut off.
+    cut_off: usize,
 }
 
 impl Notifier {
@@ -95,9 +105,9 @@ impl Notifier {
 
     /// Takes in what an earlier process has told of and goes on.
     pub(crate) fn recall(&self, told: BTreeMap<ServiceId, Told>) {
-        let known = told.into_iter().filter_map(|(instance, Told { what, at })| {
+        let known = told.into_iter().filter_map(|(instance, Told { what, at, cut_off })| {
             let kind = Kind::of_type(&what)?;
-            Some((instance, (kind, at)))
+            Some((instance, Lasting { kind, at, cut_off }))
         });
         self.lasting.lock().extend(known);
     }
@@ -105,26 +115,32 @@ impl Notifier {
     /// What was told of and goes on, for a later process.
     pub fn told(&self) -> BTreeMap<ServiceId, Told> {
         let lasting = self.lasting.lock();
-        let told = |(kind, at): &(Kind, DateTime<Utc>)| Told { what: kind.event_type().to_owned(), at: *at };
+        let told = |&Lasting { kind, at, cut_off }: &Lasting| Told {
+            what: kind.event_type().to_owned(),
+            at,
+            cut_off,
+        };
         lasting.iter().map(|(instance, lasts)| (instance.clone(), told(lasts))).collect()
     }
 
-    /// What lasts is told when it begins, and then once in a while.
+    /// What lasts is told when it begins, when more are cut off, and then once in a while.
     fn is_news(&self, instance: &ServiceId, announcement: Option<&Announcement>) -> bool {
         let now = self.clock.now();
         let mut lasting = self.lasting.lock();
-        match announcement.map(|announcement| announcement.kind) {
-            Some(kind) if kind.lasts() => {
-                let told = lasting.get(instance).is_some_and(|(was, at)| *was == kind && now < *at + LASTS);
-                if !told {
-                    lasting.insert(instance.clone(), (kind, now));
-                }
+        let Some(told) = announcement.filter(|told| told.kind.lasts()) else {
+            lasting.remove(instance);
+            return announcement.is_some();
+        };
+        let (kind, cut_off) = (told.kind, told.cut_off.len());
+        match lasting.get_mut(instance) {
+            Some(known) if known.kind == kind && now < known.at + LASTS && cut_off <= known.cut_off => {
+                known.cut_off = cut_off;
                 // Who wrote something is told once, whatever goes on.
-                !told || announcement.is_some_and(|announcement| !announcement.writers.is_empty())
+                !told.writers.is_empty()
             }
-            other => {
-                lasting.remove(instance);
-                other.is_some()
+            _ => {
+                lasting.insert(instance.clone(), Lasting { kind, at: now, cut_off });
+                true
             }
         }
     }
@@ -206,6 +222,8 @@ pub struct Announcement {
     pub text: String,
     ending: &'static str,
     apps: Vec<String>,
+    /// Whom the run leaves cut off.
+    cut_off: Vec<String>,
     took_ms: u128,
     /// Those that only others can change and that are waited for, each with what is asked of it.
     waiting_for: Vec<Value>,
@@ -228,6 +246,8 @@ pub enum Kind {
     WriterNamed,
     /// The service still accepts a key that was replaced.
     OldKeyAccepted,
+    /// A run that failed, or is blocked, leaves somebody cut off.
+    CutOff,
     /// A run failed; the next one carries on.
     Failed,
     /// Nothing goes on until a person does something.
@@ -251,6 +271,7 @@ impl Kind {
             Self::Unhealthy => "SignalRRekey.Unhealthy",
             Self::WriterNamed => "SignalRRekey.WriterNamed",
             Self::OldKeyAccepted => "SignalRRekey.OldKeyAccepted",
+            Self::CutOff => "SignalRRekey.CutOff",
             Self::Failed => "SignalRRekey.Failed",
             Self::Blocked => "SignalRRekey.Blocked",
             Self::DriftFound => "SignalRRekey.DriftFound",
@@ -268,6 +289,7 @@ impl Kind {
             Self::Unhealthy,
             Self::WriterNamed,
             Self::OldKeyAccepted,
+            Self::CutOff,
             Self::Failed,
             Self::Blocked,
             Self::DriftFound,
@@ -281,9 +303,12 @@ impl Kind {
     /// Whether the next run will find the same.
     const fn lasts(self) -> bool {
         match self {
-            Self::Failed | Self::Blocked | Self::ChangeRequested | Self::ApprovalRequested | Self::Paused => {
-                true
-            }
+            Self::CutOff
+            | Self::Failed
+            | Self::Blocked
+            | Self::ChangeRequested
+            | Self::ApprovalRequested
+            | Self::Paused => true,
             Self::Repaired
             | Self::Rotated
             | Self::DriftFound
@@ -306,6 +331,7 @@ pub fn announce(report: &RunReport) -> Option<Announcement> {
         text: text(report),
         ending: report.ending.name(),
         apps: apps.flatten().map(ConsumerId::to_string).collect(),
+        cut_off: report.left_cut_off().map(InWords::in_words).collect(),
         took_ms: report.took.as_millis(),
         waiting_for: waiting_for(report),
         approval: approval(report),
@@ -404,6 +430,7 @@ const fn is_still_accepted(event: &Event) -> bool {
 fn kind(report: &RunReport) -> Option<Kind> {
     let happened = |fits: fn(&Event) -> bool| report.recorded.iter().any(fits);
     match &report.ending {
+        ending if ending.is_failure() && report.left_cut_off().next().is_some() => Some(Kind::CutOff),
         ending if ending.is_failure() && !matches!(ending, Ending::Decided(_)) => Some(Kind::Failed),
         Ending::Decided(Decision::Blocked(_)) | Ending::Postponed { .. } => Some(Kind::Blocked),
         _ if happened(is_reported) => Some(Kind::Unhealthy),
@@ -434,6 +461,7 @@ impl Announcement {
             "instance": self.instance.to_string(),
             "ending": self.ending,
             "apps": self.apps,
+            "cutOff": self.cut_off,
             "tookMs": u64::try_from(self.took_ms).unwrap_or(u64::MAX),
             "waitingFor": self.waiting_for,
             "approval": self.approval,

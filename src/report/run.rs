@@ -279,6 +279,13 @@ pub struct RunReport {
     pub ending: Ending,
 }
 
+impl RunReport {
+    /// Whom it leaves cut off. Of who was given another key it is not known yet that he works, and nothing is left to be done.
+    pub fn left_cut_off(&self) -> impl Iterator<Item = &CutOff> {
+        self.cut_off.iter().filter(|who| !matches!(who, CutOff::Unconfirmed(_)))
+    }
+}
+
 #[cfg(test)]
 impl RunReport {
     /// One of which nothing matters but how it ended, and what went on record.

@@ -111,6 +111,14 @@ pub struct Told {
     pub what: String,
     /// When they were told.
     pub at: DateTime<Utc>,
+    /// How many were cut off then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut_off: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What was found on record of earlier runs of the timer, each in a process of its own.

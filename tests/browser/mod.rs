@@ -67,7 +67,7 @@ async fn lived() -> (ServiceOverview, App) {
     app.story.force("sr-demo", &[rekey_core::model::KeyType::Secondary]).unwrap();
     app.story.clock.advance(2 * super::MINUTE);
     app.live(HOUR).await;
-    let known = kept::read(&*app.story.store, &app.story.config).await.unwrap();
+    let known = kept::read(&*app.story.store, &app.story.config).await.unwrap().services;
     (known.into_iter().next().unwrap(), app)
 }
 
@@ -122,7 +122,7 @@ pub(crate) async fn look() {
     let (light, dark) = (of("one").text("background"), of("one-dark").text("background"));
     assert_eq!((light, dark), ("rgb(255, 255, 255)", "rgb(21, 23, 27)"));
     assert!(of("hostile").text("text").contains(HOSTILE), "it is shown as it is");
-    assert!(of("one").text("text").contains("Outage: the Secondary key was regenerated from outside"));
+    assert!(of("one").text("text").contains("the Secondary key had been regenerated from outside"));
 }
 
 /// Looks at the page of a command, and tells its text.

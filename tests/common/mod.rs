@@ -18,7 +18,7 @@ pub mod round_trips;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use embedded_azure::{EmbeddedAzure, Options, SignalR, Site, Unknown, VirtualClock, World};
 use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
@@ -57,6 +57,24 @@ pub struct Story {
     pub config: Config,
     /// Everything that the passes told, for people.
     pub told: Arc<Mutex<Vec<String>>>,
+}
+
+/// A clock that is wrong by so much.
+#[derive(Debug)]
+struct Wrong {
+    clock: Arc<VirtualClock>,
+    by: TimeDelta,
+}
+
+#[async_trait::async_trait]
+impl Clock for Wrong {
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now() + self.by
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) {
+        self.clock.sleep_until(time - self.by).await;
+    }
 }
 
 impl Story {
@@ -103,6 +121,12 @@ impl Story {
         });
         let config = Arc::new(self.config.clone());
         HTTP.with(|http| setup::worker(base, http, config, store, clock, narrator)).unwrap()
+    }
+
+    /// A worker whose clock is wrong by so much.
+    pub fn worker_by(&self, by: TimeDelta) -> Engine {
+        let clock = Arc::new(Wrong { clock: self.clock.clone(), by });
+        self.worker(&self.sim.base().parse().unwrap(), self.store.clone(), clock)
     }
 
     /// One run over all instances with so much time.

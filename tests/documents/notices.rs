@@ -105,6 +105,7 @@ fn every_type_of_message_is_in_the_table() {
         Kind::Unhealthy,
         Kind::OldKeyAccepted,
         Kind::WriterNamed,
+        Kind::CutOff,
         Kind::Failed,
         Kind::Blocked,
         Kind::ChangeRequested,
@@ -119,6 +120,7 @@ fn every_type_of_message_is_in_the_table() {
             | Kind::Unhealthy
             | Kind::WriterNamed
             | Kind::OldKeyAccepted
+            | Kind::CutOff
             | Kind::Failed
             | Kind::Blocked
             | Kind::ChangeRequested

@@ -1,38 +1,15 @@
 //! A worker whose clock is wrong, beside a storage whose clock is right.
 
-use std::sync::Arc;
-
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::{all_hold, settled};
-use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
-use embedded_azure::VirtualClock;
+use chrono::TimeDelta;
 use rekey_core::intent::Intent;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::engine::Engine;
 use signalr_rekey::report::RunReport;
 
-/// A clock that is wrong by so much.
-#[derive(Debug)]
-struct Wrong {
-    clock: Arc<VirtualClock>,
-    by: TimeDelta,
-}
-
-#[async_trait]
-impl Clock for Wrong {
-    fn now(&self) -> DateTime<Utc> {
-        self.clock.now() + self.by
-    }
-
-    async fn sleep_until(&self, time: DateTime<Utc>) {
-        self.clock.sleep_until(time - self.by).await;
-    }
-}
-
 fn wrong(story: &Story, hours: i64) -> Engine {
-    let clock = Wrong { clock: story.clock.clone(), by: TimeDelta::hours(hours) };
-    story.worker(&story.sim.base().parse().unwrap(), story.store.clone(), Arc::new(clock))
+    story.worker_by(TimeDelta::hours(hours))
 }
 
 async fn run(story: &Story, worker: &Engine) -> RunReport {

@@ -130,6 +130,39 @@ async fn an_answer_that_does_not_show_the_tags_is_no_proof_of_them() {
     assert_eq!(tags(&story).len(), 4);
 }
 
+/// Azure has taken the tags and nobody heard of it. What the service is tagged with is not known then, and is written again.
+#[tokio::test]
+async fn a_tag_of_which_nobody_knows_whether_it_was_written_is_written_again() {
+    let story = story(true).await;
+    watch(&story, 6 * HOUR).await;
+    let tick = async || {
+        call(&story, Trigger::Timer, 9 * MINUTE).await;
+        story.clock.advance(10 * MINUTE);
+        tags(&story)["rekey-condition"].clone()
+    };
+    let blind =
+        || story.sim.fault(Fault::new("WebApps_ListApplicationSettings", FaultKind::Forbidden).times(1000));
+    blind();
+    assert_eq!(tick().await, "Blocked");
+    story.sim.clear_faults();
+    story.sim.fault(Fault::new(UPDATE, FaultKind::TimeoutAfter).times(1000));
+    assert_eq!(tick().await, "Ready");
+    story.sim.clear_faults();
+    blind();
+    assert_eq!(tick().await, "Blocked");
+}
+
+/// When it was last rotated is known where others have made both keys since.
+#[tokio::test]
+async fn when_it_was_rotated_stays_known_after_a_regeneration_from_outside() {
+    let story = story(true).await;
+    watch(&story, 6 * HOUR).await;
+    let rotated = tags(&story)["rekey-last-rotated"].clone();
+    story.force("sr-demo", &rekey_core::model::KeyType::ALL).unwrap();
+    watch(&story, MINUTE * 10).await;
+    assert_eq!(tags(&story)["rekey-last-rotated"], rotated);
+}
+
 /// A store that never answers who keeps which tags were given. From then on time is tokio's own, which goes on where everybody waits.
 #[derive(Debug)]
 struct Hangs {

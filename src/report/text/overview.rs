@@ -6,8 +6,9 @@ sentences! {
     NEVER_RUN = "no run has told of this service yet";
     LOOK_AT_THE_TIMER = "See in the log of the function app whether RotateKeys runs, and how its runs end";
     outdated(at, by, before) = "nothing has been heard of this service since {at}, and by {by} a run of the timer should have told of it; then it was: {before}";
+    ahead(at, before) = "what is known of this service was told at {at}, which is still to come: the clock of whoever told it was wrong; by that it was: {before}";
+    UNREADABLE = "what was kept of this service cannot be read: it is damaged, or another release wrote it; the next run writes it anew";
     not_repaired(stale, ending) = "{stale}; {ending}";
-    see_status(name) = "signalr-rekey status {name}";
     SEE_DOCTOR = "signalr-rekey doctor";
     approve(name) = "Look at what it would do: signalr-rekey plan {name}; then: signalr-rekey approve {name}";
     unblock(name) = "Mend the cause, then: signalr-rekey unblock {name}";
@@ -31,10 +32,12 @@ sentences! {
     picture_of(name) = "The last rotations of {name}, which the list below tells in words";
     life(fingerprint, by) = "key {fingerprint}, {by}";
     HELD = "held by consumers";
-    outage(key_type, from, end) = "Outage: the {key_type} key was regenerated from outside at {from}; {end}";
+    outage(key_type, from, end) = "Outage: at {from} it was seen that the {key_type} key had been regenerated from outside; {end}";
     over_at(at) = "over at {at}";
     NOT_OVER = "not over";
     moved(at, who, key_type) = "{at}: {who} given the {key_type} key";
+    left_out(consumers) = "And {consumers} more, for which there is no room";
+    told_at(at) = "Told by the run that ended at {at}";
     NOT_TO_SCALE = "Broad bars are the lives of keys; on them blue: held by consumers, yellow: grace period; upright lines: consumers \
         given another key. Quiet times are drawn shorter than they were.";
 }

@@ -49,6 +49,9 @@ impl From<Exit> for ExitCode {
 /// Why the answer was not written, if it was not.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
+/// Whether whoever read the answer has gone away.
+static GONE: AtomicBool = AtomicBool::new(false);
+
 /// Whether nothing but the answer, and what is wrong, is told.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
@@ -93,11 +96,16 @@ pub(crate) fn rows_left() -> Option<usize> {
 
 /// Remembers why something of the answer could not be written.
 pub(crate) fn note(written: io::Result<()>) {
-    if let Err(error) = written
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        let _ = LOST.set(error);
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => GONE.store(true, Ordering::Relaxed),
+        Err(error) => drop(LOST.set(error)),
+        Ok(()) => {}
     }
+}
+
+/// Whether nobody reads the answer any more.
+pub(crate) fn nobody_reads() -> bool {
+    GONE.load(Ordering::Relaxed)
 }
 
 /// Why not all of the answer was written, if so.

@@ -132,6 +132,9 @@ async fn watch(args: &StatusArgs, every: Duration, environment: &Environment) ->
                 terminal::say(&text::status_as_of(at, humantime::format_duration(every)));
             }
             exit = tell(&seen, shape, remembered, print);
+            if terminal::nobody_reads() {
+                break;
+            }
             SystemClock.sleep(every).await;
         }
     };

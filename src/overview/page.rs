@@ -163,7 +163,7 @@ fn of_keys(keys: &PerKey<KeyOverview>) -> Markup {
         h3 { "Keys" }
         div.wide role="region" aria-label="Keys" tabindex="0" { table {
             thead { tr {
-                th scope="col" { "Key" } th scope="col" { "Fingerprint" } th scope="col" { "Made, or first seen" }
+                th scope="col" { "Key" } th scope="col" { "Fingerprint" } th scope="col" { (words::MADE) }
                 th scope="col" { "Origin" } th scope="col" { "Held by consumers" } th scope="col" { "Due" }
             } }
             tbody { @for (key_type, key) in keys.iter() {

@@ -175,6 +175,17 @@ fn status_looks_again_until_it_is_stopped() {
     }
 }
 
+/// `status --watch | head -1` ends, and asks Azure no more.
+#[test]
+fn who_reads_no_more_has_watched_enough() {
+    let azure = Azure::start(&[]);
+    let watch = format!("timeout 60 {PROGRAM} status --watch=2s | head -1; exit ${{PIPESTATUS[0]}}");
+    let mut bash = Command::new("bash");
+    let ended = bash.args(["-c", &watch]).envs(&azure.environment).output().unwrap();
+    assert!(text(&ended.stdout).starts_with("as of "), "{}{}", text(&ended.stdout), text(&ended.stderr));
+    assert_eq!(ended.status.code(), Some(0), "124 is that of timeout: {}", text(&ended.stderr));
+}
+
 /// What was done long ago does not push off the screen how it stands.
 #[test]
 fn what_is_watched_fits_on_the_screen() {

@@ -22,6 +22,7 @@ sentences! {
 }
 
 sentences! {
+    MADE = "Made, or first seen";
     SKIP = "Skip to the services";
     paused(by, why) = "Rotations are paused by {by} ({why}) since ";
     NEXT_BEGINS = "The next rotation begins then at the earliest: ";

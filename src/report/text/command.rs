@@ -30,7 +30,7 @@ sentences! {
         with this command; nothing was done. A shared journal needs a storage, such as Azurite";
     without_the_journal() = "warning: this is without the journal of the deployed app, as if every key were seen for the \
         first time. To share it: {NAME_THE_STORAGE} {TO_READ}";
-    not_configured(name, file, known) = "{name:?} is not configured; {file} has: {known}";
+    not_configured(name, file, known) = "\"{name}\" is not configured; {file} has: {known}";
     still_checking(name, left, patience) = "still checking {name}; left to check, with it: {left}. Azure Resource Manager \
         answers slowly or lets no more requests through, or the health of an app does not answer; each service is waited for \
         {patience} at most";
@@ -127,7 +127,6 @@ sentences! {
     acknowledged(name) = "{name}: recorded; the next run uses it";
 
     // In the place of the name of an instance.
-    LIKE_A_KEY = "(a text that looks like a key)";
 
     // `pause` and `resume`.
     PAUSE_NO_TIME = "--until is no time: write one with an offset (2026-12-01T08:00Z), a time and a zone (\"2026-12-01T08:00 \

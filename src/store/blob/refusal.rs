@@ -2,6 +2,7 @@
 //! error codes; Common REST API error codes).
 
 use crate::report::text::azure::{DOCUMENT_NO_CODE, NO_REASON_GIVEN};
+use rekey_core::model::is_unseen;
 
 /// An answer other than success, read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +64,7 @@ impl Said {
         let message = element(&body, "Message").and_then(|message| message.lines().next());
         let message = message.map_or("", |message| message.trim().trim_end_matches('.'));
         let message = if message.is_empty() { NO_REASON_GIVEN } else { message };
-        let short = |text: &str| text.chars().filter(|sign| !sign.is_control()).take(LONGEST).collect();
+        let short = |text: &str| text.chars().filter(|sign| !is_unseen(*sign)).take(LONGEST).collect();
         Self { status, code: short(code), message: short(message) }
     }
 

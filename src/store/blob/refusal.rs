@@ -200,5 +200,7 @@ mod tests {
             .map(|(name, code)| (name.parse().unwrap(), code.parse().unwrap()));
         let bare = Said::read(412, &headers.into_iter().collect(), b"");
         insta::assert_snapshot!(Refusal::new("stdemo", &bare), @"the storage stdemo refuses the journal: something else holds a blob lease on the journal (signalr-rekey never takes one): break it (`az storage blob lease break`) (412 LeaseIdMissing, no reason given)");
+        let refusal = Refusal::new("stdemo", &said(409, "BlobImmutableDueToPolicy"));
+        insta::assert_snapshot!(refusal.of_evidence(), @"stdemo refuses the document: an immutability policy or a legal hold forbids changing the document: remove it from the container signalr-rekey-evidence (409 BlobImmutableDueToPolicy, No way)");
     }
 }

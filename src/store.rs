@@ -121,6 +121,12 @@ pub enum StoreError {
     },
     /// Under the name of a document of evidence there is another, which is left as it is.
     OtherEvidence { name: String },
+    /// The storage did not take or give a document of evidence.
+    NoEvidence {
+        why: String,
+        /// Whether that passes by itself.
+        passes: bool,
+    },
     /// There are two journals of the service: an older release writes the one of format 1 again.
     TwoJournals {
         /// That of format 1.
@@ -147,6 +153,7 @@ impl StoreError {
     pub const fn is_passing(&self) -> bool {
         match self {
             Self::Changed | Self::Held { .. } | Self::StrangeLease { .. } | Self::Unavailable(_) => true,
+            Self::NoEvidence { passes, .. } => *passes,
             Self::Unreadable { .. }
             | Self::OfAnother { .. }
             | Self::TwoJournals { .. }

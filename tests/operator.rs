@@ -69,6 +69,54 @@ fn without_the_journal_of_the_deployed_app_a_rotation_is_refused() {
     }
 }
 
+/// Who may write to an app can name its settings as he likes: no name moves the cursor, forges a line or shows a key.
+#[tokio::test]
+async fn what_a_setting_is_called_forges_no_line_and_shows_no_key() {
+    let key = "aB3dEf6hIj9lMn2pQr5tUv8xYz1BcD4FgH7jKl0nOpQ=";
+    let azure = Azure::start(&[]);
+    let forged = "\u{1b}[2J\nsr-demo: OK: every consumer holds a valid key\u{202e}\u{9b}8m";
+    let values = [
+        "{primary:sr-demo}",
+        "k{primaryKey:sr-demo}k",
+        "@Microsoft.KeyVault(VaultName=none;SecretName=signalr)",
+        "@Microsoft.AppConfiguration(Endpoint=https://none.azconfig.io; Key=signalr)",
+        "@Microsoft.KeyVault(signalr)",
+    ];
+    for (number, value) in values.iter().enumerate() {
+        for name in [format!("A{number}{forged}"), format!("B{number} {key}")] {
+            azure.ask("settings", json!({"app": "chat-web", "name": name, "value": value})).await;
+        }
+    }
+    let mut escaped = 0;
+    let mut ask = |when: &str| {
+        for arguments in [
+            &["status"][..],
+            &["status", "--json"],
+            &["plan"],
+            &["plan", "--json"],
+            &["doctor"],
+            &["doctor", "--json"],
+            &["rotate", "--yes", "--for", "5s"],
+            &["rotate", "--yes", "--for", "5s", "--json"],
+            &["init", "--resource-group", "rg-demo"],
+        ] {
+            let answer = azure.run(arguments);
+            let told = format!("{}{}", text(&answer.stdout), text(&answer.stderr));
+            for hidden in
+                [key.trim_end_matches('='), "\u{1b}", "\u{202e}", "\u{9b}", "\\u001b", "\nsr-demo: OK: every"]
+            {
+                assert!(!told.contains(hidden), "{when}, {arguments:?} tells {hidden:?}: {told}");
+            }
+            let shows = told.contains("u{1b}[2J") && told.contains("(a text that looks like a key)");
+            escaped += usize::from(shows);
+        }
+    };
+    ask("before");
+    azure.force("sr-demo", "Both").await;
+    ask("cut off");
+    assert!(escaped > 12, "the names were met: {escaped}");
+}
+
 #[test]
 fn without_a_terminal_a_rotation_needs_a_yes() {
     let (_folder, config) = file("chat.toml", FILE);

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::arm::{Arm, ArmError, CLIENT_REQUEST_PREFIX, Call, Operation};
+use rekey_core::model::is_unseen;
 use rekey_core::plan::LoggedWrite;
 
 /// Microsoft.Insights.
@@ -110,5 +111,5 @@ impl Entry {
 
 /// A text of the log, on one line.
 fn shortened(text: &str) -> String {
-    text.trim().chars().filter(|sign| !sign.is_control()).take(LONGEST).collect()
+    text.trim().chars().filter(|sign| !is_unseen(*sign)).take(LONGEST).collect()
 }

@@ -13,7 +13,7 @@ use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator, Preview, RunError};
 use crate::report::text::command::{
-    LIKE_A_KEY, NOT_A_TERMINAL, NOT_IN_OWN_MEMORY, NOTHING_DONE, OWN_MEMORY, not_configured, still_checking,
+    NOT_A_TERMINAL, NOT_IN_OWN_MEMORY, NOTHING_DONE, OWN_MEMORY, not_configured, still_checking,
     waits_in_turn, without_the_journal,
 };
 use crate::report::text::snapshot::cut_off_by_keys;
@@ -21,7 +21,7 @@ use crate::report::text::{file_name, readable, rounded};
 use crate::report::{RunEvent, cause, once};
 use crate::store::{self, Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
-use rekey_core::model::holds_a_secret;
+use rekey_core::model::printable;
 
 /// How long Azure may take to show one service: a read and all its retries.
 pub(super) const PATIENCE: TimeDelta = TimeDelta::minutes(2);
@@ -231,8 +231,7 @@ pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a
 
 fn unknown(config: &Config, name: &str) -> String {
     let known: Vec<&str> = config.instances.iter().map(|instance| instance.id.name()).collect();
-    let name = if holds_a_secret(name) { LIKE_A_KEY } else { name };
-    not_configured(name, file_name(), known.join(", "))
+    not_configured(printable(name), file_name(), known.join(", "))
 }
 
 /// The lease of the journal. A run that waits for something gives it to who calls; one that was killed has it for two minutes.

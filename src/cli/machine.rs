@@ -14,7 +14,7 @@ use crate::report::text::{InWords, command as words, readable, rounded};
 use crate::report::{json, text};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Gate, Held, Journal, KeyRecord, Origin, Watch, Wave};
-use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section, printable};
 use rekey_core::plan::{
     self, Awaited, Consumer, Decision, Due, Forecast, Foreseen, Holding, SettingFault, Snapshot, Standing,
     Step, Unknown, Unseen, WaitFor,
@@ -487,7 +487,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
         kind: consumer.at.app.kind(),
         id: consumer.at.app.to_string(),
         section: consumer.at.section.map(section),
-        name: Some(consumer.at.name.clone()).filter(|name| !name.is_empty()),
+        name: Some(printable(&consumer.at.name).into_owned()).filter(|name| !name.is_empty()),
         holds,
         certain: snapshot.is_sure(&consumer.at),
         why,
@@ -533,7 +533,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         kind: app.kind(),
         id: app.to_string(),
         section: None,
-        name: name.cloned(),
+        name: name.map(|name| printable(name).into_owned()),
         holds,
         certain: false,
         why: Some(unknown.in_words()),
@@ -655,7 +655,7 @@ fn step(foreseen: &Foreseen) -> StepFields {
         kind: at.app.kind(),
         id: at.app.to_string(),
         section: at.section.map(section),
-        name: at.section.map(|_| at.name.clone()),
+        name: at.section.map(|_| printable(&at.name).into_owned()),
     };
     StepFields {
         at: foreseen.at,

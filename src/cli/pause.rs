@@ -16,7 +16,7 @@ use crate::store::peek;
 use crate::terminal::{self, Exit};
 use rekey_core::calendar;
 use rekey_core::journal::{Event, Journal, Pause};
-use rekey_core::model::holds_a_secret;
+use rekey_core::model::{holds_a_secret, is_unseen};
 
 /// The longest pause: who wants a longer one says so again, so that none is forgotten.
 const LONGEST: TimeDelta = TimeDelta::days(365);
@@ -165,7 +165,7 @@ fn until(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Exit> {
 /// Why, on one line.
 fn reason(text: &str) -> Option<String> {
     let why = text.trim();
-    let is_one = !why.is_empty() && why.len() <= LONGEST_WHY && !why.chars().any(char::is_control);
+    let is_one = !why.is_empty() && why.len() <= LONGEST_WHY && !why.contains(is_unseen);
     is_one.then(|| why.to_owned())
 }
 

@@ -6,7 +6,7 @@ use super::fault::{At, Report};
 use super::places::{AT_TOP, IN_INSTANCE, TOP_ONLY, note_once, what_it_is_not};
 use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node};
-use rekey_core::model::{ConsumerId, Name};
+use rekey_core::model::{ConsumerId, Name, is_unseen};
 use rekey_core::plan::External;
 
 /// How long a machine that reports may take to change its key, where nothing is said of it. An agent looks every few minutes; an
@@ -107,7 +107,7 @@ fn text(fields: &Fields<'_>, key: &str, report: &mut Report<'_>) -> Option<Strin
     const LONGEST: usize = 300;
     let node = fields.get(key)?;
     let text = node.text("a text, in quotes", report)?;
-    let is_plain = !text.trim().is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control);
+    let is_plain = !text.trim().is_empty() && text.len() <= LONGEST && !text.contains(is_unseen);
     let else_what = "this is empty, has line breaks, or is longer than 300 characters; write one line";
     let what = what_it_is_not(text, if is_plain { "" } else { else_what });
     if !what.is_empty() {

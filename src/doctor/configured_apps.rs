@@ -7,7 +7,7 @@ use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::discovery::by_value;
 use crate::config::AppConfig;
 use crate::report::text::{InWords, file_name};
-use rekey_core::model::{AppId, Section, ServiceId, names_signalr};
+use rekey_core::model::{AppId, Section, ServiceId, names_signalr, printable};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Unknown};
 
 /// All of it, of one app and one service.
@@ -218,6 +218,6 @@ fn unnamed(id: &ServiceId, consumer: &Consumer) -> Finding {
     let file = file_name();
     let why =
         format!("{file} names other settings of this app, so this one keeps a key that will become invalid");
-    let change = format!("add {name} to the names of {app} in the apps of");
+    let change = format!("add {} to the names of {app} in the apps of", printable(name));
     Finding::error(Check::Unconfigured, app, what, why).fixed_by(fixes::in_file(id, &change))
 }

@@ -11,7 +11,7 @@ use crate::azure::consumers::app_service::READING;
 use crate::azure::discovery::by_value;
 use crate::init::others::{Other, led};
 use crate::report::cause;
-use rekey_core::model::{AppId, ConsumerId, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, ServiceId, printable, printable_list};
 use rekey_core::plan::{ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
 
 /// The apps that the service's entry does not name.
@@ -98,7 +98,7 @@ fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
                 | SettingFault::InvalidString(_)
                 | SettingFault::OtherServicesHost
         )
-        .then(|| format!("setting {name}")),
+        .then(|| format!("setting {}", printable(name))),
         _ => None,
     };
     let all: Vec<String> = at.chain(seen.unknown.iter().filter_map(in_text)).collect();
@@ -128,15 +128,19 @@ fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
 fn pointer(unknown: &Unknown) -> Option<String> {
     match unknown {
         Unknown::Setting { name, fault, .. } => match fault {
-            SettingFault::MistypedReference => Some(format!("{name} begins like a reference, and is none")),
-            SettingFault::KeyVaultReference => Some(format!("{name} is a Key Vault reference")),
-            SettingFault::AppConfigurationReference => {
-                Some(format!("{name} is an App Configuration reference"))
+            SettingFault::MistypedReference => {
+                Some(format!("{} begins like a reference, and is none", printable(name)))
             }
-            SettingFault::Placeholder => Some(format!("{name} has a placeholder for its key")),
+            SettingFault::KeyVaultReference => Some(format!("{} is a Key Vault reference", printable(name))),
+            SettingFault::AppConfigurationReference => {
+                Some(format!("{} is an App Configuration reference", printable(name)))
+            }
+            SettingFault::Placeholder => Some(format!("{} has a placeholder for its key", printable(name))),
             _ => None,
         },
-        Unknown::OnlyReferences { names, .. } => Some(format!("it has references ({})", names.join(", "))),
+        Unknown::OnlyReferences { names, .. } => {
+            Some(format!("it has references ({})", printable_list(names)))
+        }
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ use std::error::Error;
 use std::iter::successors;
 
 use azure_core::error::ErrorKind;
+use rekey_core::model::is_unseen;
 use serde::Deserialize;
 
 /// What stands before the cause.
@@ -197,7 +198,7 @@ fn of_tool(tool: &str, said: &str) -> String {
 /// One line of bounded length, without the full stop at its end, and without what might be a secret.
 pub(crate) fn tidy(text: &str) -> String {
     let words: Vec<String> = text.split_whitespace().map(harmless).collect();
-    let line: String = words.join(" ").chars().filter(|character| !character.is_control()).collect();
+    let line: String = words.join(" ").chars().filter(|sign| !is_unseen(*sign)).collect();
     cut(line.trim_end_matches('.'), LONGEST)
 }
 

@@ -30,6 +30,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use self::outlet::Outlet;
 use crate::clock::Clock;
+use rekey_core::model::is_unseen;
 
 /// Where logs go, and in what shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,7 +226,7 @@ impl Line<'_> {
         for (name, value) in &self.fields {
             let _ = write!(text, " {name}={}", plain(value.clone()));
         }
-        let escape = |character: char| match character.is_control() {
+        let escape = |character: char| match is_unseen(character) {
             true => character.escape_default().to_string(),
             false => character.to_string(),
         };

@@ -19,7 +19,17 @@ pub(crate) async fn keep_evidence(
     match put_surely(store, clock, &name, &document.body, None).await {
         Ok(_) => Ok(()),
         Err(StoreError::Changed) => Err(StoreError::OtherEvidence { name: document.name.clone() }),
-        Err(error) => Err(error),
+        Err(error) => Err(of_evidence(error)),
+    }
+}
+
+/// A failure of the storage, of a document: no journal is concerned, and what the document tells of is done.
+fn of_evidence(error: StoreError) -> StoreError {
+    let passes = error.is_passing();
+    match error {
+        StoreError::Refused(refusal) => StoreError::NoEvidence { why: refusal.of_evidence(), passes },
+        StoreError::Unavailable(why) => StoreError::NoEvidence { why, passes },
+        other => other,
     }
 }
 
@@ -36,7 +46,8 @@ pub(crate) async fn in_the_way(
 
 /// A document, if it is there.
 pub async fn evidence(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    let Found { document, .. } = store.get(&format!("{EVIDENCE}{name}")).await?;
+    let got = store.get(&format!("{EVIDENCE}{name}")).await;
+    let Found { document, .. } = got.map_err(of_evidence)?;
     Ok(document.map(|(body, _)| body))
 }
 

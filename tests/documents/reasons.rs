@@ -589,6 +589,7 @@ fn every_error_of_the_storage_is_explained() {
         StoreError::OfAnother { name: "a/b/c.json".into(), found: instance("c"), wanted: instance("d") },
         StoreError::TwoJournals { old: "a/b/c.json".into(), new: "a/b/signalr/c.json".into() },
         StoreError::OtherEvidence { name: "2026/01/a.json".into() },
+        StoreError::NoEvidence { why: "it said so".into(), passes: true },
         StoreError::Unavailable("it said so".into()),
         StoreError::from(illegal),
     ];
@@ -601,6 +602,7 @@ fn every_error_of_the_storage_is_explained() {
             | StoreError::OfAnother { .. }
             | StoreError::TwoJournals { .. }
             | StoreError::OtherEvidence { .. }
+            | StoreError::NoEvidence { .. }
             | StoreError::Unavailable(_)
             | StoreError::Refused(_)
             | StoreError::Illegal(_) => {}

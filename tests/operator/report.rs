@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::evidence::{self, Document};
-use rekey_core::journal::{Event, Journal};
+use rekey_core::journal::{Event, Fate, Journal};
 use rekey_core::model::{Key, KeyType, PerKey, ServiceId};
 use serde_json::{Value, json};
 use signalr_rekey::clock::{Clock, SystemClock};
@@ -161,7 +161,10 @@ async fn what_was_done_is_reported_in_each_form() {
     let (code, told, _) = proved.report(&["--csv", "--since", "200d"]);
     let rows: Vec<&str> = told.lines().collect();
     assert_eq!((code, rows.len()), (Some(0), 3), "{told}");
-    assert_eq!(rows[0], r#""instance","ended","what","asked","keys","oldKeys","moved","document","sha256""#);
+    assert_eq!(
+        rows[0],
+        r#""instance","began","ended","what","asked","keys","oldKeys","moved","document","sha256""#
+    );
     assert!(rows[1].contains(&old) && rows[2].contains(&name), "the oldest first: {told}");
     assert!(rows[2].contains(r#","by schedule, approved by <img src=x> ""ada""","#), "{told}");
 
@@ -185,16 +188,99 @@ async fn what_was_done_is_reported_in_each_form() {
     let (code, told, _) = proved.report(&["--verify"]);
     assert!(code == Some(0) && told.contains("OK: documents, all as they were written: 2"), "{told}");
 
-    // What waits for its document is told, and is no fault of those that are there.
+    for says in ["<th scope=\"col\">By whose word</th>", "first 16 hexadecimal digits of the SHA-256"] {
+        assert!(proved.report(&["--html"]).1.contains(says), "{says}");
+    }
+}
+
+/// What goes on, and what waits for its document, is told, and is no fault of those that are there: until it is late.
+#[tokio::test]
+async fn what_has_no_document_yet_is_told_in_each_form() {
+    let mut proved = Proved::new().await;
+    proved.proves(as_it_is).await;
+    proved.at = SystemClock.now() - TimeDelta::minutes(20);
     proved.rotate();
+    proved.event(Event::RegenerationIntended { key_type: KeyType::Primary });
+    let began = shown(proved.at);
     proved.remember().await;
-    let (code, _, complaints) = proved.report(&["--verify"]);
-    assert!(
-        code == Some(0)
-            && complaints
-                .contains("chat: changes that wait for their document, which the next run writes: 1;"),
-        "{complaints}"
+    let waits = "over, and waits for its document, which the next run writes";
+    let on_the_way = format!("under way since {began}");
+    for form in [&[][..], &["--csv"], &["--html"]] {
+        let (code, told, complaints) = proved.report(&[&["--since", "1d"], form].concat());
+        assert!(
+            code == Some(0) && told.contains(waits) && told.contains(&on_the_way),
+            "{form:?}: {told}{complaints}"
+        );
+        assert!(!told.contains("nothing was changed"), "{told}");
+        assert_eq!(told.contains("nothing was over in this time"), form.is_empty(), "{told}");
+        let says = "chat: changes that wait for their document, which the next run writes: 1;";
+        assert!(complaints.contains(says), "{complaints}");
+    }
+    let (code, told, _) = proved.report(&["--verify"]);
+    assert!(code == Some(0) && told.contains("OK: documents, all as they were written: 1"), "{told}");
+    assert!(told.contains(waits) && told.contains(&on_the_way), "{told}");
+    let report: Value = serde_json::from_str(&proved.report(&["--json"]).1).unwrap();
+    let [service] = &report["instances"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert!(service["waiting"] == 1 && service["waitingSince"].is_string(), "{service}");
+    assert!(service["underWay"].as_str().unwrap().starts_with(&began[..19]), "{service}");
+
+    let mut proved = Proved::new().await;
+    proved.proves(as_it_is).await;
+    proved.rotate();
+    let ended = shown(proved.at);
+    proved.remember().await;
+    for arguments in [&["--verify"][..], &[]] {
+        let (code, told, complaints) = proved.report(arguments);
+        let says = format!("chat: a change that was over at {ended}");
+        assert!(code == Some(1) && complaints.contains(&says), "{told}{complaints}");
+        assert!(complaints.contains("still has no document"), "{complaints}");
+    }
+}
+
+/// A quarter is asked for by its dates.
+#[tokio::test]
+async fn what_was_over_between_two_dates_is_reported() {
+    let mut proved = Proved::new().await;
+    let first = proved.proves(as_it_is).await;
+    let day = |at: DateTime<Utc>| at.format("%Y-%m-%d").to_string();
+    let (from, until) = (day(proved.at - TimeDelta::days(1)), day(proved.at + TimeDelta::days(2)));
+    proved.at += TimeDelta::days(80);
+    let second = proved.proves(as_it_is).await;
+    for (times, wanted) in [
+        (&["--since", &from, "--until", &until][..], [true, false]),
+        (&["--since", &from], [true, true]),
+        (&["--since", &until], [false, true]),
+        (&["--since", "200d", "--until", "50d"], [true, false]),
+    ] {
+        let (code, told, complaints) = proved.report(&[times, &["--csv"]].concat());
+        let found = [told.contains(&first), told.contains(&second)];
+        assert_eq!((code, found), (Some(0), wanted), "{times:?}: {told}{complaints}");
+    }
+    for (times, says) in [
+        (&["--since", &until, "--until", &from][..], "must be the later one"),
+        (&["--since", "2999-01-01"], "--until (now, if it is not given) must be the later one"),
+        (&["--since", "2026-13-01"], "or a date, as in 2026-01-01"),
+    ] {
+        let (code, told, complaints) = proved.report(times);
+        assert!(code == Some(2) && told.is_empty() && complaints.contains(says), "{complaints}");
+    }
+}
+
+/// That the old key is invalid is told with when, by how many calls, and that the new one was accepted beside it.
+#[tokio::test]
+async fn what_became_of_the_old_key_is_told_with_how_it_is_known() {
+    let mut proved = Proved::new().await;
+    let old = proved.journal.keys().unwrap().primary.fingerprint.clone();
+    proved.event(Event::RegenerationIntended { key_type: KeyType::Primary });
+    proved.event(Event::Regenerated { fingerprint: Key::new("anew").fingerprint(), confirmed: true });
+    proved.event(Event::OldKeyTried { fingerprint: old.clone(), calls: 3, fate: Fate::Refused });
+    let at = shown(proved.at);
+    proved.proves(as_it_is).await;
+    let (_, told, complaints) = proved.report(&["--since", "200d", "--csv"]);
+    let says = format!(
+        "{old} is refused: at {at} the service refused call 3, and accepted the new key right after it"
     );
+    assert!(told.contains(&says), "{told}{complaints}");
 }
 
 /// From its end to its beginning: what is vouched for, and what nothing vouches for any more.
@@ -310,7 +396,7 @@ async fn without_a_container_or_a_journal_nothing_is_said_to_be_well() {
     }
 }
 
-/// Which of its flags exclude each other is what README.md says.
+/// Which of its flags exclude each other is what docs/commands.md says.
 #[test]
 fn a_report_has_one_form_and_a_check_has_no_time() {
     let (_folder, config) = file("chat.toml", FILE);
@@ -321,6 +407,7 @@ fn a_report_has_one_form_and_a_check_has_no_time() {
         &["--verify", "--csv"],
         &["--verify", "--html"],
         &["--verify", "--since", "90d"],
+        &["--verify", "--until", "1d"],
     ] {
         let told = in_the_cloud(&[&["report"], arguments].concat(), &config, &[]);
         assert!(text(&told.stderr).contains("cannot be used with"), "{arguments:?}: {}", text(&told.stderr));
@@ -339,6 +426,7 @@ async fn a_key_that_was_regenerated_from_outside_is_reported() {
         let told = told.replace("&gt;", ">");
         let says = format!("Primary {old} -> {new} (from outside)");
         assert!(code == Some(0) && told.contains(&says), "{form:?}: {told}{complaints}");
+        assert!(told.contains(&format!("{old} was not tried: it was regenerated from outside")), "{told}");
     }
 }
 

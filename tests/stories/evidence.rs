@@ -112,7 +112,9 @@ async fn evidence_that_cannot_be_written_fails_the_run_and_is_made_up_for() {
     let run = async || rekey.run(&story.order(Intent::operator(true), DAY)).await.remove(0);
     let report = run().await;
     let Ending::Unavailable(why) = &report.ending else { panic!("{:#?}", report.ending) };
-    assert!(why.contains("its evidence could not be written") && why.contains("503"), "{why}");
+    assert!(why.contains("its evidence could not be written"), "{why}");
+    assert!(why.contains("cannot use the storage of the evidence: 503"), "{why}");
+    assert!(!why.contains("the service was not touched"), "a rotation was done: {why}");
     assert!(report.ending.is_failure() && report.cut_off.is_empty());
     assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "the rotation was done all the same");
     assert_eq!(story.refused(), 0);

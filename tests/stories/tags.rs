@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::all_hold;
 use super::common::log::Log;
 use super::common::{HOUR, MINUTE, Story};
-use embedded_azure::{Fault, FaultKind, Options, World};
-use rekey_core::notice::Event;
+use embedded_azure::{EventGrid, Fault, FaultKind, Options, World};
+use rekey_core::notice::{self, Event};
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::engine::{Dispatcher, Engine};
@@ -85,6 +85,26 @@ async fn nobody_tags_a_service_without_being_told_to() {
     watch(&story, 4 * HOUR).await;
     assert_eq!(story.requests(UPDATE), 0);
     assert_eq!(tags(&story), [("team".to_owned(), "chat".to_owned())].into());
+}
+
+/// Each tag that is written is an event too, and comes back where somebody subscribes to writes.
+#[tokio::test]
+async fn the_event_of_a_tag_causes_no_check() {
+    let grid = EventGrid { latency: Duration::ZERO, disorder: Duration::ZERO, ..EventGrid::default() };
+    let options = Options { event_grid: Some(grid), ..Options::default() };
+    let mut story = Story::of(World::default(), options).await;
+    story.config.instances[0].policy.tags = true;
+    watch(&story, 10 * MINUTE).await;
+    let mut told = story.sim.undelivered_events();
+    told.retain(|event| event["subject"].as_str().is_some_and(|subject| subject.contains("/tags/")));
+    assert_eq!((told.len(), told.is_empty()), (story.requests(UPDATE), false));
+    let asked = story.sim.requests().len();
+    for event in &told {
+        assert_eq!(event["data"]["operationName"], "Microsoft.Resources/tags/write");
+        let events = notice::read(event, "the event").unwrap();
+        assert_eq!(call(&story, Trigger::Events(events), Duration::from_secs(25)).await, Outcome::default());
+    }
+    assert_eq!(story.sim.requests().len(), asked, "nothing is asked");
 }
 
 /// Who may not, or is not answered, repairs and rotates as ever, says so once, and tries again.

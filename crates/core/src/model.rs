@@ -11,6 +11,7 @@ mod key;
 mod key_value;
 mod name;
 mod operation_url;
+mod printable;
 mod secret;
 mod static_web_app;
 
@@ -22,5 +23,6 @@ pub use key::{Fingerprint, Key, KeyPair, KeyType, NotAFingerprint, NotAKeyType, 
 pub use key_value::KeyValueId;
 pub use name::{Name, NotAName};
 pub use operation_url::OperationUrl;
+pub use printable::{is_unseen, printable, printable_list};
 pub use secret::{SecretId, SecretReference};
 pub use static_web_app::StaticWebAppId;

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 pub use read::{Malformed, Misread, read};
 
-use crate::model::{AppId, KeyType, PerKey, ServiceId, holds_a_secret, likest};
+use crate::model::{AppId, KeyType, PerKey, ServiceId, holds_a_secret, is_unseen, likest};
 use crate::plan::Approving;
 
 /// What we read of an event. Its data also holds the claims of whoever acted; those are not kept.
@@ -295,7 +295,7 @@ const LONGEST_NAME: usize = 100;
 /// The name of a person, on one line; nothing if it is none that can be put on record, as a key is none.
 pub fn name_of_person(text: &str) -> Option<String> {
     let name = text.trim();
-    let is_name = !name.is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
+    let is_name = !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains(is_unseen);
     let is_name = is_name && !holds_a_secret(name);
     is_name.then(|| name.to_owned())
 }

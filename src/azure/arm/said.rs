@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::report::text::azure as words;
+use rekey_core::model::is_unseen;
 
 /// What an error body says.
 #[derive(Debug, PartialEq, Eq)]
@@ -158,7 +159,7 @@ fn details<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Deta
 /// One line of at most `longest` characters, without the full stop at its end.
 pub(in crate::azure) fn tidy(text: &str, longest: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let line: String = words.join(" ").chars().filter(|character| !character.is_control()).collect();
+    let line: String = words.join(" ").chars().filter(|sign| !is_unseen(*sign)).collect();
     match line.char_indices().nth(longest) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.trim_end_matches('.').to_owned(),

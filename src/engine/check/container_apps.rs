@@ -20,6 +20,7 @@ use crate::report::text::readable;
 use rekey_core::journal::{Event, Held, Journal};
 use rekey_core::model::{
     ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, PerKey, SecretId, names_signalr,
+    printable, printable_list,
 };
 use rekey_core::plan::{
     Consumer, ConsumerRef, Execution, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
@@ -344,7 +345,7 @@ fn add_going(judged: &Judged<'_>, going: &[&Reader], until: DateTime<Utc>, out: 
     let is_late = |reader: &&Reader| !reader.runs && !going.contains(reader);
     let late: Vec<&Reader> = judged.app.readers().iter().filter(is_late).collect();
     let names: Vec<&str> = going.iter().map(|reader| reader.name.as_str()).collect();
-    let going = words::being_replaced(names.join(", "), readable(until));
+    let going = words::being_replaced(printable_list(names), readable(until));
     let why = match &late[..] {
         [] => going,
         late => format!("{going}; {}", words::do_not_run_yet(in_states(late))),
@@ -357,7 +358,8 @@ fn add_going(judged: &Judged<'_>, going: &[&Reader], until: DateTime<Utc>, out: 
 
 /// Replicas, each with the state that it is in.
 fn in_states(replicas: &[&Reader]) -> String {
-    let told: Vec<String> = replicas.iter().map(|one| format!("{} ({})", one.name, one.state)).collect();
+    let told: Vec<String> =
+        replicas.iter().map(|one| format!("{} ({})", printable(&one.name), one.state)).collect();
     told.join(", ")
 }
 
@@ -414,11 +416,11 @@ fn add_executions(judged: &Judged<'_>, old: &[&Reader], out: &mut Snapshot) -> b
     let going: Vec<Execution> = old.iter().map(|reader| execution(judged, reader)).chain(untold).collect();
     if !going.is_empty() && !remembered(judged, out).is_empty() {
         let names: Vec<&str> = going.iter().map(|one| one.name.as_str()).collect();
-        let why = words::execution_is_refused(names.join(", "), judged.id.name());
+        let why = words::execution_is_refused(printable_list(names), judged.id.name());
         out.unknown.push(unknown(judged, why));
     }
     for Execution { name, until, .. } in going.iter().filter(|one| one.until <= judged.at) {
-        let why = words::execution_is_overdue(name, readable(*until));
+        let why = words::execution_is_overdue(printable(name), readable(*until));
         out.unknown.push(unknown(judged, why));
     }
     let none = going.is_empty();

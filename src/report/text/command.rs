@@ -30,7 +30,7 @@ sentences! {
         with this command; nothing was done. A shared journal needs a storage, such as Azurite";
     without_the_journal() = "warning: this is without the journal of the deployed app, as if every key were seen for the \
         first time. To share it: {NAME_THE_STORAGE} {TO_READ}";
-    not_configured(name, file, known) = "{name:?} is not configured; {file} has: {known}";
+    not_configured(name, file, known) = "\"{name}\" is not configured; {file} has: {known}";
     still_checking(name, left, patience) = "still checking {name}; left to check, with it: {left}. Azure Resource Manager \
         answers slowly or lets no more requests through, or the health of an app does not answer; each service is waited for \
         {patience} at most";
@@ -63,7 +63,20 @@ sentences! {
     evidence_waits(name, waiting, changes, entries) = "{name}: changes that wait for their document, which the next run writes: \
         {waiting}; left out for lack of room: {changes} changes, {entries} steps and moves";
     evidence_of_others(count) = "documents of services that are not in this configuration, or were not named: {count}; they were not read";
+    old_key_kept_nowhere(old) = "{old} was not tried: it was regenerated from outside, and only who had that key could sign with it";
     NOTHING_CHANGED = "nothing was changed in this time";
+    NOTHING_OVER = "nothing was over in this time";
+    change_under_way(since) = "under way since {since}; its document is written when it is over";
+    DOCUMENT_WAITS = "over, and waits for its document, which the next run writes";
+    evidence_late(name, since) = "{name}: a change that was over at {since} still has no document: the runs since then did not end, or could \
+        not write it; the log and `signalr-rekey status` tell why";
+    no_date_either(why) = "{why}, or a date, as in 2026-01-01";
+    REPORT_NO_TIME = "nothing lies between --since and --until: --until (now, if it is not given) must be the later one";
+    REPORT_HEADS = "Service|Began|Over at|What was done|By whose word|Keys, old -> new|What became of the old key|Given another key|\
+        Document|SHA-256 of the document";
+    REPORT_LEGEND = "Times are UTC. A key is told by its fingerprint: the first 16 hexadecimal digits of the SHA-256 of its text. \
+        By schedule: by the age of the keys, also where somebody ran `rotate`. By command: by `rotate --now`; of whom, is not recorded. \
+        By an event: an event or alert called for it.";
     NOTHING_FOUND = "no change was found in this time, which proves nothing while there are faults";
     evidence_whole(documents) = "OK: documents, all as they were written: {documents}";
     report_fault(fault) = "fault: {fault}";
@@ -128,7 +141,6 @@ sentences! {
     acknowledged(name) = "{name}: recorded; the next run uses it";
 
     // In the place of the name of an instance.
-    LIKE_A_KEY = "(a text that looks like a key)";
 
     // `pause` and `resume`.
     PAUSE_NO_TIME = "--until is no time: write one with an offset (2026-12-01T08:00Z), a time and a zone (\"2026-12-01T08:00 \

@@ -352,6 +352,7 @@ words! {
             "in the container signalr-rekey-evidence there is another document {name} than the one to be written, and it was left as \
             it is. Either somebody put it there, or the journal is older than its evidence (a restore): put back the later journal, \
             or run `signalr-rekey unblock`, which begins a new chain; `signalr-rekey report --verify` tells what is there";
+        Self::NoEvidence { why, .. } => "cannot use the storage of the evidence: {why}";
         Self::Unavailable(why) => "{}",
             cause::advised(&format!("cannot use the journal's storage: {why}"), WITHOUT_STORAGE);
         Self::Refused(refusal) => "{refusal}; {WITHOUT_STORAGE}";
@@ -363,37 +364,46 @@ words! {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (account, advice, said) = (self.account(), self.meaning().in_words(), self.said());
+        let (account, said) = (self.account(), self.said());
+        let advice = of_a_refusal(self.meaning(), "the journal", "signalr-rekey");
         write!(f, "the storage {account} refuses the journal: {advice} ({said})")
     }
 }
 
-// What to do about a refusal.
-words! {
-    impl InWords for Meaning {
-        Self::NoRole =>
+impl Refusal {
+    /// The same of a document of evidence.
+    pub(crate) fn of_evidence(&self) -> String {
+        let advice = of_a_refusal(self.meaning(), "the document", "signalr-rekey-evidence");
+        format!("{} refuses the document: {advice} ({})", self.account(), self.said())
+    }
+}
+
+/// What to do about a refusal.
+fn of_a_refusal(meaning: Meaning, what: &str, container: &str) -> String {
+    words!(match meaning {
+        Meaning::NoRole =>
             "no access: give yourself, or the app's identity, the role Storage Blob Data Contributor on it (Storage Blob Data \
             Reader is enough for `status`, `plan`, `history` and `report`)";
-        Self::NotLetIn =>
+        Meaning::NotLetIn =>
             "it does not let this host in: check its firewall, its networks, and whether it allows keys of this kind";
-        Self::NoAccountKeys =>
+        Meaning::NoAccountKeys =>
             "it accepts no account keys: configure it by its account name, and give the identity the role Storage Blob Data \
             Contributor";
-        Self::NotAuthenticated =>
+        Meaning::NotAuthenticated =>
             "it does not accept the key, signature or token: renew the connection string, or check the identity's tenant";
-        Self::BlobLease =>
-            "something else holds a blob lease on the journal (signalr-rekey never takes one): break it (`az storage blob \
+        Meaning::BlobLease =>
+            "something else holds a blob lease on {what} (signalr-rekey never takes one): break it (`az storage blob \
             lease break`)";
-        Self::Immutable =>
-            "an immutability policy or a legal hold forbids changing the journal: remove it from the container signalr-rekey";
-        Self::Archived =>
-            "the journal is archived: set its tier to Hot (`az storage blob set-tier`), and take the container \
-            signalr-rekey out of the lifecycle rule";
-        Self::ContainerGoes =>
-            "the container signalr-rekey is being deleted: once it is gone, the next run creates it again";
-        Self::AccountDisabled => "the account is disabled: enable it, or its subscription";
-        Self::Other => "the same request will be refused again until what it says is resolved";
-    }
+        Meaning::Immutable =>
+            "an immutability policy or a legal hold forbids changing {what}: remove it from the container {container}";
+        Meaning::Archived =>
+            "{what} is archived: set its tier to Hot (`az storage blob set-tier`), and take the container \
+            {container} out of the lifecycle rule";
+        Meaning::ContainerGoes =>
+            "the container {container} is being deleted: once it is gone, the next run creates it again";
+        Meaning::AccountDisabled => "the account is disabled: enable it, or its subscription";
+        Meaning::Other => "the same request will be refused again until what it says is resolved";
+    })
 }
 
 // What is wrong where a condition is not met.

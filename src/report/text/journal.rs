@@ -2,7 +2,7 @@
 
 use rekey_core::evidence::{Flaw, Flawed};
 use rekey_core::journal::{
-    AfterGate, Asked, AskedBy, Entry, Event, Failures, Fate, Journal, Obstacle, UNCHANGED,
+    AfterGate, Asked, AskedBy, Entry, Event, Failures, Fate, Journal, Obstacle, OldKey, UNCHANGED,
 };
 use rekey_core::model::{ConsumerId, KeyType};
 
@@ -117,11 +117,14 @@ words! {
 
 // What a report tells of a change.
 words! {
-    impl InWords for Fate {
-        Self::Refused => "is refused";
-        Self::StillAccepted => "IS STILL ACCEPTED";
-        Self::NotAsked => "was not tried";
-        Self::NotKnown { .. } => "is not known to be refused";
+    impl InWords for OldKey {
+        Self { at, calls, fate: Fate::Refused } =>
+            "is refused: at {} the service refused {}, and accepted the new key right after it", readable(*at), nth(*calls);
+        Self { at, calls, fate: Fate::StillAccepted } =>
+            "IS STILL ACCEPTED at {}, after {}", readable(*at), counted(*calls as usize, "call");
+        Self { fate: Fate::NotAsked, .. } => "was not tried (verify = \"control-plane\")";
+        Self { at, calls, fate: Fate::NotKnown { why } } => "is not known to be refused at {}, after {}: {}",
+            readable(*at), counted(*calls as usize, "call"), why.as_deref().unwrap_or("the service did not say");
     }
 }
 

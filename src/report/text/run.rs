@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use rekey_core::intent::Known;
 use rekey_core::journal::{AfterGate, Event, Pause, WATCHES, Watch};
-use rekey_core::model::{ConsumerId, KeyType, PerKey};
+use rekey_core::model::{ConsumerId, KeyType, PerKey, printable};
 use rekey_core::plan::{
     Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Gated, Heeded, Holding, Part,
     Standing, Step, Unknown, Unseen, Urgent, WaitFor, WavesDiffer,
@@ -126,7 +126,7 @@ impl InWords for Execution {
         } else {
             "it ran, and Azure does not list it any more, so nobody knows whether it has ended; "
         };
-        format!("{name} of {} ({untold}{began}ends by {})", job.name(), readable(*until))
+        format!("{} of {} ({untold}{began}ends by {})", printable(name), job.name(), readable(*until))
     }
 }
 

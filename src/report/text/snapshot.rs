@@ -1,7 +1,9 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
 use chrono::{DateTime, Utc};
-use rekey_core::model::{AppId, ConsumerId, IdFault, KeyValueId, Malformed, SecretId};
+use rekey_core::model::{
+    AppId, ConsumerId, IdFault, KeyValueId, Malformed, SecretId, printable, printable_list,
+};
 use rekey_core::plan::{
     Awaited, Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts,
 };
@@ -56,7 +58,7 @@ pub fn notes(snapshot: &Snapshot) -> Vec<String> {
             "{} has references that are not followed ({}); if one of them leads to a connection string of the service, name \
              it in the app's settings in {}",
             called(app),
-            names.join(", "),
+            printable_list(names),
             file_name()
         )
     };
@@ -92,11 +94,13 @@ pub(super) fn changed_since(app: &ConsumerId, at: DateTime<Utc>) -> String {
 
 /// A setting that refers to a secret.
 pub fn follows(name: &str, secret: &SecretId) -> String {
+    let name = printable(name);
     format!("{name} refers to the Key Vault secret {secret}, which is followed")
 }
 
 /// A setting that refers to a key-value.
 pub fn refers_to(name: &str, key_value: &KeyValueId) -> String {
+    let name = printable(name);
     format!("{name} refers to the key-value {key_value} of App Configuration, which is followed")
 }
 
@@ -115,6 +119,7 @@ pub const KEPT_READERS: &str =
 
 /// A link of Service Connector that gave an app a key.
 pub fn linked_by(name: &str) -> String {
+    let name = printable(name);
     format!("Service Connector's link {name} leads to the service, by a key")
 }
 
@@ -157,7 +162,7 @@ words! {
             left it", consumer.in_words();
         Self::AsLikelyNot(consumer) => "{}, perhaps: it may run with a key that is invalid now, or with one that is valid; nothing \
             tells with which", consumer.in_words();
-        Self::InOtherText { app, name } => "{} ({name}, where the key cannot be replaced)", called(app);
+        Self::InOtherText { app, name } => "{} ({}, where the key cannot be replaced)", called(app), printable(name);
         Self::OutOfSight(app) => "{} (very likely: it was last seen with a key that is invalid now)", called(app);
         Self::Perhaps(app) => "{} (perhaps: by what it was last seen with, it has a key that is invalid now, or one that is valid)",
             called(app);
@@ -171,7 +176,7 @@ words! {
 
 words! {
     impl InWords for ConsumerRef {
-        Self { app: app @ ConsumerId::AppService(_), section: None, name } => "{} (which reads {name})", app.name();
+        Self { app: app @ ConsumerId::AppService(_), section: None, name } => "{} (which reads {})", app.name(), printable(name);
         at @ Self { app: ConsumerId::AppService(_) | ConsumerId::ContainerApp(_) | ConsumerId::StaticWebApp(_), .. } =>
             "{} ({})", called(&at.app), at.entry();
         Self { app, .. } => "{}", called(app);
@@ -241,11 +246,12 @@ impl InWords for Unknown {
             Self::Unreadable { app: app @ (ConsumerId::ContainerApp(_) | ConsumerId::StaticWebApp(_)), detail, .. } =>
                 "the {} is out of sight: {detail}", called(app);
             Self::Reference { app: app @ ConsumerId::ContainerApp(_), name, why, .. } =>
-                "the secret {name} of the {}: {why}", called(app);
-            Self::Reference { app, name, why, .. } => "{name} of {} refers to a Key Vault secret: {why}", app.name();
+                "the secret {} of the {}: {why}", printable(name), called(app);
+            Self::Reference { app, name, why, .. } => "{} of {} refers to a Key Vault secret: {why}",
+                printable(name), app.name();
             Self::Unreadable { app: ConsumerId::KeyValue(id), detail, .. } => "the key-value {id} is out of sight: {detail}";
             Self::KeyValueReference { app, name, to, why, .. } if name == &to.to_string() => "{} reads the key-value {to}: {why}", app.name();
-            Self::KeyValueReference { app, name, to, why, .. } => "{name} of {} refers to the key-value {to}: {why}", app.name();
+            Self::KeyValueReference { app, name, to, why, .. } => "{} of {} refers to the key-value {to}: {why}", printable(name), app.name();
             Self::Unreadable { app, detail, .. } => "cannot read the settings of {}: {detail}", app.name();
             Self::NeverSeen { app, meant } =>
                 "{} in resource group {} does not exist and was never seen: correct its id in {file}{}",
@@ -272,7 +278,7 @@ impl InWords for Unknown {
                 true` in {file}", app.name();
             Self::OnlyReferences { app, names } =>
                 "{} shows no connection string of the service, but references that may lead to one: {}; name the settings \
-                that hold one in {file}", called(app), names.join(", ");
+                that hold one in {file}", called(app), printable_list(names);
             Self::NeverReported { consumer: consumer @ ConsumerId::Manual(_), owner, ticket } =>
                 "nobody has said yet which key {} holds, so it may hold either: `signalr-rekey acknowledge` says it{}",
                 called(consumer), whom_to_ask(owner.as_ref(), ticket.as_ref());
@@ -286,7 +292,7 @@ impl InWords for Unknown {
             Self::ExternalStale { consumer, held, since, .. } =>
                 "{} holds an invalid key ({held}), as was reported at {}: it is cut off until it takes a valid key and reports \
                 it. It is not ours to write; see that its agent runs", called(consumer), readable(*since);
-            Self::Setting { app, name, fault } => "{}", of_setting(&called(app), name, *fault);
+            Self::Setting { app, name, fault } => "{}", of_setting(&called(app), &printable(name), *fault);
         })
     }
 }

@@ -2,6 +2,7 @@
 //! error codes; Common REST API error codes).
 
 use crate::report::text::azure::{DOCUMENT_NO_CODE, NO_REASON_GIVEN};
+use rekey_core::model::is_unseen;
 
 /// An answer other than success, read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +64,7 @@ impl Said {
         let message = element(&body, "Message").and_then(|message| message.lines().next());
         let message = message.map_or("", |message| message.trim().trim_end_matches('.'));
         let message = if message.is_empty() { NO_REASON_GIVEN } else { message };
-        let short = |text: &str| text.chars().filter(|sign| !sign.is_control()).take(LONGEST).collect();
+        let short = |text: &str| text.chars().filter(|sign| !is_unseen(*sign)).take(LONGEST).collect();
         Self { status, code: short(code), message: short(message) }
     }
 
@@ -199,5 +200,7 @@ mod tests {
             .map(|(name, code)| (name.parse().unwrap(), code.parse().unwrap()));
         let bare = Said::read(412, &headers.into_iter().collect(), b"");
         insta::assert_snapshot!(Refusal::new("stdemo", &bare), @"the storage stdemo refuses the journal: something else holds a blob lease on the journal (signalr-rekey never takes one): break it (`az storage blob lease break`) (412 LeaseIdMissing, no reason given)");
+        let refusal = Refusal::new("stdemo", &said(409, "BlobImmutableDueToPolicy"));
+        insta::assert_snapshot!(refusal.of_evidence(), @"stdemo refuses the document: an immutability policy or a legal hold forbids changing the document: remove it from the container signalr-rekey-evidence (409 BlobImmutableDueToPolicy, No way)");
     }
 }

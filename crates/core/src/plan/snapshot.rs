@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::model::{ConsumerId, Fingerprint, KeyType, KeyValueId, Malformed, PerKey, Section};
+use crate::model::{ConsumerId, Fingerprint, KeyType, KeyValueId, Malformed, PerKey, Section, printable};
 use chrono::{DateTime, Utc};
 
 /// One check of a service: its keys, who holds which, and what could not be seen. It holds no key material.
@@ -244,12 +244,13 @@ pub struct ConsumerRef {
 }
 
 impl ConsumerRef {
-    /// What it is of its app, like `app setting AzureSignalR`.
+    /// What it is of its app, like `app setting AzureSignalR`, as people are told it.
     pub fn entry(&self) -> String {
+        let name = printable(&self.name);
         match (&self.app, self.section) {
-            (_, Some(section)) => format!("{} {}", section.entry(), self.name),
-            (ConsumerId::ContainerApp(_), None) => format!("secret {}", self.name),
-            (ConsumerId::AppService(_) | ConsumerId::StaticWebApp(_), None) => self.name.clone(),
+            (_, Some(section)) => format!("{} {name}", section.entry()),
+            (ConsumerId::ContainerApp(_), None) => format!("secret {name}"),
+            (ConsumerId::AppService(_) | ConsumerId::StaticWebApp(_), None) => name.into_owned(),
             (ConsumerId::KeyVaultSecret(_), None) => "Key Vault secret".to_owned(),
             (ConsumerId::KeyValue(_), None) => "App Configuration key-value".to_owned(),
             (ConsumerId::Reporter(_), None) => "reporter".to_owned(),

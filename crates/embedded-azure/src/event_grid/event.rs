@@ -86,9 +86,10 @@ impl Request {
     }
 
     /// The operation's name: the provider, the types of the resource, the action (docs: Azure resource provider
-    /// operations). In the path types and names take turns, and an action stands where a type would.
+    /// operations). In the path types and names take turns, and an action stands where a type would. What extends another
+    /// resource, as `Microsoft.Resources/tags` does, has the provider of its own, the last one in the path.
     fn operation(&self, verb: &str) -> Option<(String, String)> {
-        let (_, rest) = self.pattern.split_once("/providers/")?;
+        let (_, rest) = self.pattern.rsplit_once("/providers/")?;
         let mut words = rest.split('/');
         let provider = words.next()?.to_owned();
         let types: Vec<&str> = words.step_by(2).collect();

@@ -587,7 +587,7 @@ fn the_alerts_look_for_words_that_the_program_says() {
         repaired_in: None,
         seen: None,
         known: None,
-        cut_off: vec![CutOff::OutOfSight("machine:m".parse().unwrap())],
+        cut_off: vec![CutOff::OutOfSight("manual:gateway".parse().unwrap())],
         foreseen: None,
         ending: Ending::Failed("403".into()),
     };

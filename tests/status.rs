@@ -751,7 +751,7 @@ async fn the_demo_is_shown_live_in_a_real_browser() {
     let base = address.origin().ascii_serialization();
     browser::watch(&base, address.path(), "demo-moves").await;
     let over = shows(address.as_str(), |page| page.contains("The demo is over")).await;
-    assert!(over.contains("Both keys were rotated under traffic") && over.contains("Outage: the "), "{over}");
+    assert!(over.contains("Both keys were rotated under traffic") && over.contains("Outage: at "), "{over}");
     assert!(calls(&over).1 > 0, "those of the forced regeneration");
     let text = browser::look_at(&base, &format!("{}?still", address.path()), "demo").await;
     assert!(text.contains("What the status page shows") && text.contains("Ready"), "{text}");

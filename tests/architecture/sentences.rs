@@ -108,7 +108,9 @@ fn the_core_has_no_sentences() {
         of_models.into_iter().chain(["calendar.rs", "calendar/zone.rs"].map(str::to_owned)).collect();
     for path in files(&root().join("crates/core/src")).iter().filter(|path| !is_of_tests(path)) {
         let code = code(path);
-        assert_eq!(prose(&code), Vec::<String>::new(), "{}", path.display());
+        // What stands in the place of a name.
+        let mask = path.ends_with("model/printable.rs").then_some("(a text that looks like a key)");
+        assert_eq!(prose(&code), mask.into_iter().collect::<Vec<_>>(), "{}", path.display());
         let shows = code.contains("Display for ");
         assert!(
             !shows || of_values.iter().any(|file| path.ends_with(file)),

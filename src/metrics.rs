@@ -277,7 +277,8 @@ impl Metrics {
         if is_told && (report.seen.is_some() || left > 0) {
             state.stale.insert(report.service.clone(), left);
         } else {
-            state.stale.remove(&report.service);
+            // Who was seen cut off is so until somebody sees that he is not.
+            state.stale.retain(|service, left| *service != report.service || *left > 0);
         }
     }
 

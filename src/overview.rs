@@ -32,6 +32,9 @@ const RUNS: usize = 10;
 /// How many schedules of the timer may pass before what is known counts as unknown.
 const PATIENCE: i32 = 2;
 
+/// How far a time may lie ahead of who looks, to be believed.
+const CLOCKS_AGREE: TimeDelta = TimeDelta::minutes(5);
+
 /// How often runs tell of services.
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {
@@ -69,6 +72,9 @@ pub struct ServiceOverview {
     /// When signalr-rekey last made one of its keys.
     #[serde(default)]
     pub rotated: Option<DateTime<Utc>>,
+    /// Whether the run that told it could see who is cut off.
+    #[serde(skip)]
+    pub sighted: bool,
     /// When a run last ended well that had checked the service.
     #[serde(default)]
     pub checked: Option<DateTime<Utc>>,
@@ -206,6 +212,7 @@ impl ServiceOverview {
             summary: report.summary(),
         };
         Some(Self {
+            sighted: report.seen.is_some() || !report.cut_off.is_empty() || report.ending.is_repaired(),
             checked: observed
                 .filter(|_| !run.failed && !matches!(report.ending, Ending::Stopped))
                 .map(|_| now),
@@ -227,6 +234,7 @@ impl ServiceOverview {
             known_until: None,
             tagged: BTreeMap::new(),
             rotated: None,
+            sighted: false,
             checked: None,
             condition,
             keys: None,
@@ -287,6 +295,9 @@ impl ServiceOverview {
     /// The same after an earlier one: since when it stands so, and the runs before.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
+        if !self.sighted && self.tells_of_a_run() && before.condition.is_cut_off() {
+            self.condition = self.condition.beside(&before.condition);
+        }
         let (is, was) = (&self.condition, &before.condition);
         if (is.state, &is.reason) == (was.state, &was.reason) {
             self.condition.since = was.since;
@@ -305,6 +316,11 @@ impl ServiceOverview {
         self.runs = self.runs.iter().chain(earlier).cloned().collect();
         self.runs.truncate(RUNS);
         self
+    }
+
+    /// Whether a run has told it just now, and not who keeps with what the service was tagged.
+    fn tells_of_a_run(&self) -> bool {
+        matches!(self.condition.reason.as_str(), "RunFailed" | "Unavailable")
     }
 
     /// Whether it says more than one that is kept: anything else of the service, or the same long enough after. So the timer
@@ -330,6 +346,15 @@ impl ServiceOverview {
         self
     }
 
+    /// What was told by a clock that was off by so much, by a right one.
+    fn by_a_clock_off_by(mut self, off: TimeDelta) -> Self {
+        let own = [&mut self.at, &mut self.checked, &mut self.condition.since];
+        let seen = self.consumers.iter_mut().map(|one| &mut one.observed);
+        own.into_iter().chain(seen).flatten().for_each(|at| *at += off);
+        self.runs.iter_mut().for_each(|run| run.at += off);
+        self
+    }
+
     /// Leaves so many consumers at most, those first who need somebody.
     fn shorten(&mut self, most: usize) {
         let is_well =
@@ -345,7 +370,7 @@ impl ServiceOverview {
     pub fn as_of(mut self, now: DateTime<Utc>) -> Self {
         let Some(at) = self.at else { return self };
         let until = self.known_until.unwrap_or(at);
-        let is_ahead = at > now + kept::CLOCKS_AGREE;
+        let is_ahead = at > now + CLOCKS_AGREE;
         if now <= until && !is_ahead {
             return self;
         }
@@ -454,6 +479,22 @@ impl Condition {
         since: DateTime<Utc>,
     ) -> Self {
         Self { state, reason: reason.to_owned(), since: Some(since), message, what_to_do }
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.reason == "CutOff"
+    }
+
+    /// The same where somebody was cut off when that could last be seen, and nobody can tell whether he still is.
+    fn beside(self, last: &Self) -> Self {
+        let seen = last.message.rsplit(words::LAST_SEEN).next().unwrap_or_default();
+        Self {
+            state: self.state.min(last.state),
+            reason: last.reason.clone(),
+            since: last.since,
+            message: format!("{}{}{seen}", self.message, words::LAST_SEEN),
+            what_to_do: self.what_to_do.or_else(|| last.what_to_do.clone()),
+        }
     }
 
     fn unknown(reason: &str, message: String, what_to_do: &str) -> Self {

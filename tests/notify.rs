@@ -226,7 +226,18 @@ async fn that_it_gets_worse_is_told_at_once() {
     story.force("sr-demo", &KeyType::ALL).unwrap();
     run_each_alone(&story, 3).await;
     assert_eq!(hook.kinds()[1..], ["SignalRRekey.CutOff", "SignalRRekey.CutOff"]);
+    // Another in the place of the one that was told.
+    for app in ["chat-func", "chat-web"] {
+        story.sim.clear_faults();
+        story.sim.fault(
+            Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).on(app).times(u64::MAX),
+        );
+        story.force("sr-demo", &KeyType::ALL).unwrap();
+        run_each_alone(&story, 2).await;
+    }
     let told = hook.told();
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told[3].1.contains("cut off, because their key is invalid: chat-web"), "{told:?}");
     let names = |at: usize| told[at].1.contains("chat-web/staging (app setting");
     assert!(!names(1) && names(2), "{told:?}");
 }

@@ -399,27 +399,75 @@ async fn a_first_run_that_is_stopped_tells_nothing() {
 async fn a_wrong_clock_hides_nothing() {
     let mut app = App::of(Story::new().await);
     app.live(8 * HOUR).await;
-    app.story
-        .sim
-        .fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).times(u64::MAX));
-    app.story.force("sr-demo", &KeyType::ALL).unwrap();
     let right = Arc::clone(&app.process);
-    for hours in [-2, 2] {
-        let by = chrono::TimeDelta::hours(hours);
-        app.process = Dispatcher::new(app.story.worker_by(by));
-        let deadline = app.story.clock.now() + by + delta(9 * MINUTE);
-        let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
-        app.process.run(Trigger::Timer, invocation).await;
-        let condition = app.condition().await;
-        assert!(is(&condition, "Blocked", "CutOff"), "{hours}, by itself: {condition:?}");
-        app.process = Arc::clone(&right);
-        assert_eq!(app.condition().await, condition, "{hours}, by a right clock");
-        app.story.clock.advance(5 * MINUTE);
+    for minutes in [-120, 120, 6, 5, -5, 4, -4] {
+        // One that sees that all is well, by a wrong clock; then one that sees who is cut off, by another.
+        let told = app.story.clock.now();
+        for (minutes, fits) in [(minutes, "Ready"), (-minutes, "Blocked"), (0, "Blocked")] {
+            if fits == "Ready" {
+                app.story.sim.clear_faults();
+                app.tick().await;
+            } else {
+                let fault = Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden);
+                app.story.sim.fault(fault.times(u64::MAX));
+                app.story.force("sr-demo", &KeyType::ALL).unwrap();
+            }
+            let by = chrono::TimeDelta::minutes(minutes);
+            app.process = Dispatcher::new(app.story.worker_by(by));
+            let deadline = app.story.clock.now() + by + delta(9 * MINUTE);
+            let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
+            app.process.run(Trigger::Timer, invocation).await;
+            if fits == "Blocked" {
+                let condition = app.condition().await;
+                assert!(is(&condition, "Blocked", "CutOff"), "{minutes}, by itself: {condition:?}");
+            }
+            app.process = Arc::clone(&right);
+            if fits == "Blocked" {
+                let service = &app.json().await["services"][0];
+                assert_eq!(service["condition"]["reason"], "CutOff", "{minutes}, by a right clock");
+                let since = service["condition"]["since"].as_str().unwrap();
+                let since: chrono::DateTime<chrono::Utc> = since.parse().unwrap();
+                let now = app.story.clock.now() + chrono::TimeDelta::seconds(3);
+                assert!(told <= since && since <= now, "{minutes}: {since}");
+            }
+            app.story.clock.advance(30 * Duration::from_secs(1));
+        }
     }
     app.story.sim.clear_faults();
     app.tick().await;
     let condition = app.condition().await;
     assert!(is(&condition, "Ready", "Settled"), "{condition:?}");
+}
+
+/// Who was cut off when that could last be checked is so until a check shows that he is not.
+#[tokio::test]
+async fn who_is_cut_off_stays_so_while_nothing_can_be_seen() {
+    let app = App::of(Story::new().await);
+    app.live(8 * HOUR).await;
+    app.story
+        .sim
+        .fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).times(u64::MAX));
+    app.story.force("sr-demo", &KeyType::ALL).unwrap();
+    app.tick().await;
+    let first = app.json().await["services"][0]["condition"].clone();
+    assert_eq!(first["reason"], "CutOff");
+    for kind in [FaultKind::Forbidden, FaultKind::Unavailable, FaultKind::Forbidden] {
+        app.story.clock.advance(5 * MINUTE);
+        app.story.sim.fault(Fault::new("SignalR_ListKeys", kind).times(100));
+        app.tick().await;
+        let condition = &app.json().await["services"][0]["condition"];
+        assert_eq!((&condition["type"], &condition["reason"]), (&first["type"], &first["reason"]));
+        assert_eq!(condition["since"], first["since"]);
+        let message = condition["message"].as_str().unwrap();
+        assert_eq!(message.matches("are being refused").count(), 1, "{message}");
+        assert!(message.contains("cannot list the keys"), "{message}");
+        app.story.sim.clear_faults();
+        let write = Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden);
+        app.story.sim.fault(write.times(u64::MAX));
+    }
+    app.story.sim.clear_faults();
+    app.tick().await;
+    assert!(is(&app.condition().await, "Ready", "Settled"));
 }
 
 /// What somebody has edited, damaged, or written by another release is not taken for what it is not; the next run writes it anew.
@@ -447,6 +495,8 @@ async fn what_cannot_be_is_not_believed() {
         (with("at", tomorrow), "Outdated"),
         (with("knownUntil", Value::Null), "Outdated"),
         (with("condition", json!({ "type": "Levitating" })), "Unreadable"),
+        (with("at", Value::Null), "Unreadable"),
+        (with("instance", json!(id.replace("sr-demo", "sr-other"))), "Unreadable"),
         (b"{\"services\": {".to_vec(), "Unreadable"),
         (b"[]".to_vec(), "Unreadable"),
     ] {
@@ -456,6 +506,16 @@ async fn what_cannot_be_is_not_believed() {
         app.live(5 * MINUTE).await;
         assert!(is(&app.condition().await, "Ready", "Settled"), "the next run tells");
     }
+    // What another release has written of another service stays.
+    let mut edited = written.clone();
+    let (other, newer) = (id.replace("sr-demo", "sr-other"), json!({ "newer": [1] }));
+    edited["services"][&other] = newer.clone();
+    put(serde_json::to_vec(&edited).unwrap()).await;
+    app.live(10 * MINUTE).await;
+    let (kept, _) = app.story.store.get(name).await.unwrap().document.unwrap();
+    let kept: Value = serde_json::from_slice(&kept).unwrap();
+    let kept = kept["services"].as_object().unwrap();
+    assert!(kept.len() == 2 && kept.values().any(|one| *one == newer), "{kept:?}");
 }
 
 /// A document is written that can be read, however many consumers there are; those who need somebody are in it.
@@ -470,7 +530,7 @@ async fn a_crowd_of_consumers_is_shown_as_far_as_there_is_room() {
     told.consumers = vec![consumer.clone(); 30_000];
     told.consumers[29_999].holds = vec!["stale".into()];
     told.condition.reason = "News".into();
-    kept::write(&**store, config, &[told], rhythm, clock.now()).await.unwrap();
+    kept::write(&**store, config, &[told], rhythm, None).await.unwrap();
     let service = &app.json().await["services"][0];
     assert_eq!(service["condition"]["reason"], "News");
     let shown = service["consumers"].as_array().unwrap();
@@ -497,7 +557,7 @@ async fn what_is_not_new_is_not_written() {
     let timer = ServiceOverview { at: at(6 * MINUTE), ..news.clone() };
     for (told, writes) in [(later, 0), (news, 1), (timer, 2)] {
         let shown = told.at;
-        kept::write(&*store, config, &[told], rhythm, app.story.clock.now()).await.unwrap();
+        kept::write(&*store, config, &[told], rhythm, None).await.unwrap();
         assert_eq!(store.writes(), writes);
         let now = kept::read(&*store, config).await.unwrap().services.remove(0).at;
         assert_eq!(now, if writes == 0 { kept.at } else { shown });
@@ -789,7 +849,7 @@ async fn two_function_apps_with_one_storage_show_each_its_own() {
     let rhythm = Rhythm::of(&both.config, now);
     let write = async |number: usize, at| {
         let told = [told(number, at)];
-        kept::write(&*both.store, &of(number), &told, rhythm, both.clock.now()).await.unwrap();
+        kept::write(&*both.store, &of(number), &told, rhythm, None).await.unwrap();
     };
     write(0, now).await;
     write(1, now + delta(MINUTE)).await;

@@ -48,7 +48,7 @@ pub(crate) async fn measure(services: usize) {
     });
     let store = azurite::store_by(&environment, story.clock.clone());
     let now = chrono::Utc::now();
-    kept::write(&*store, &config, &told.collect::<Vec<_>>(), Rhythm::of(&config, now), now).await.unwrap();
+    kept::write(&*store, &config, &told.collect::<Vec<_>>(), Rhythm::of(&config, now), None).await.unwrap();
 
     let handler = handler(&azure).await;
     println!("{}", name(services));

@@ -26,7 +26,7 @@ impl Engine {
             return;
         }
         let rhythm = Rhythm::of(&self.config, self.clock.now());
-        let kept = kept::write(&*self.store, &self.config, &told, rhythm, self.clock.now());
+        let kept = kept::write(&*self.store, &self.config, &told, rhythm, Some(self.clock.now()));
         let kept = tokio::time::timeout(PATIENCE, kept).await;
         if let Some(metrics) = &self.metrics {
             // With what was known before; without it, where the storage does not tell.

@@ -50,7 +50,7 @@ impl Engine {
         let tagged = join_all(news.into_iter().map(|one| self.tag_one(one, until))).await;
         let tagged: Vec<_> = tagged.into_iter().flatten().collect();
         // Where it cannot be kept which tags were given, they are given again.
-        let kept = kept::write(&*self.store, &self.config, &tagged, Rhythm::of(&self.config, now), now);
+        let kept = kept::write(&*self.store, &self.config, &tagged, Rhythm::of(&self.config, now), None);
         let left = (until - self.clock.now()).to_std().unwrap_or_default();
         if !matches!(tokio::time::timeout(left, kept).await, Ok(Ok(_))) {
             tracing::debug!("{}", words::TAGS_NOT_KEPT);

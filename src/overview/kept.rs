@@ -32,27 +32,20 @@ const CONSUMERS: usize = 1024;
 /// How often one is written anew because somebody else wrote it in between.
 const CROWDED: u32 = 4;
 
-/// How far a clock may be off.
-pub(super) const CLOCKS_AGREE: TimeDelta = TimeDelta::minutes(5);
+/// How far the clocks of a process and of the storage, which tells seconds, may be from each other to count as one.
+pub(super) const CLOCKS_AGREE: TimeDelta = TimeDelta::seconds(2);
 
 /// One of the documents.
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Serialize, Deserialize)]
 struct Document {
-    services: BTreeMap<ServiceId, ServiceOverview>,
-}
-
-/// The same as it is read: one that another release has written may be of another form.
-#[derive(Deserialize)]
-struct Raw {
     services: BTreeMap<ServiceId, Value>,
 }
 
 /// What stands in a document.
 struct Part {
-    document: Document,
-    /// Those of which it has something that cannot be read; `whole` if that is so of all.
-    unreadable: BTreeSet<ServiceId>,
+    services: BTreeMap<ServiceId, ServiceOverview>,
+    /// What cannot be read of it: another release may have written it. `whole` if that is so of all.
+    unreadable: BTreeMap<ServiceId, Value>,
     whole: bool,
     etag: Option<ETag>,
     /// The time of the storage.
@@ -98,8 +91,9 @@ async fn read_parts(
 /// Where the order of the file has changed, one of before may stand in another document still: the latest counts.
 fn known(parts: &[Part], services: &[&ServiceConfig]) -> Known {
     let of = |service: &&ServiceConfig| {
-        let told = parts.iter().filter_map(|part| part.document.services.get(&service.id));
-        let cannot_be_read = || parts.iter().any(|part| part.whole || part.unreadable.contains(&service.id));
+        let told = parts.iter().filter_map(|part| part.services.get(&service.id));
+        let cannot_be_read =
+            || parts.iter().any(|part| part.whole || part.unreadable.contains_key(&service.id));
         told.max_by_key(|told| told.at).cloned().unwrap_or_else(|| match cannot_be_read() {
             true => ServiceOverview::unreadable(service),
             false => ServiceOverview::unknown(service),
@@ -111,17 +105,18 @@ fn known(parts: &[Part], services: &[&ServiceConfig]) -> Known {
 
 impl Part {
     fn has(&self, service: &ServiceId) -> bool {
-        self.whole || self.document.services.contains_key(service) || self.unreadable.contains(service)
+        self.whole || self.services.contains_key(service) || self.unreadable.contains_key(service)
     }
 }
 
-/// Keeps what runs have told until now. What is known then of the services that they told of.
+/// Keeps what runs have told until now, by their clock; nothing of that where their times are the storage's already. What is known
+/// then of the services that they told of.
 pub async fn write(
     store: &dyn Store,
     config: &Config,
     told: &[ServiceOverview],
     rhythm: Rhythm,
-    now: DateTime<Utc>,
+    now: Option<DateTime<Utc>>,
 ) -> Result<Vec<ServiceOverview>, StoreError> {
     let mut told: BTreeMap<&ServiceId, &ServiceOverview> =
         told.iter().map(|overview| (&overview.instance, overview)).collect();
@@ -138,23 +133,23 @@ async fn write_part(
     part: usize,
     services: &[ServiceConfig],
     told: Vec<&ServiceOverview>,
-    (rhythm, now): (Rhythm, DateTime<Utc>),
+    (rhythm, now): (Rhythm, Option<DateTime<Utc>>),
 ) -> Result<Vec<ServiceOverview>, StoreError> {
     let mut crowded = 0;
     loop {
-        let Part { mut document, etag, at, .. } = read_part(store, part).await?;
-        document.services.retain(|id, overview| {
+        let mut found = read_part(store, part).await?;
+        let at = found.at;
+        found.services.retain(|id, overview| {
             let is_recent = || overview.at.is_some_and(|told| at - told < FORGOTTEN);
             services.iter().any(|service| service.id == *id) || is_recent()
         });
-        let is_off = (at - now).abs() > CLOCKS_AGREE;
+        let off = now.map(|now| at - now).filter(|off| off.abs() > CLOCKS_AGREE).unwrap_or_default();
         let (mut is_new, mut known) = (false, Vec::new());
-        for &told in &told {
-            let overview = ServiceOverview { at: if is_off { Some(at) } else { told.at }, ..told.clone() };
-            let before = document.services.get(&overview.instance);
+        for overview in told.iter().map(|&told| told.clone().by_a_clock_off_by(off)) {
+            let before = found.services.get(&overview.instance);
             // One of a time to come was told by a wrong clock.
             let is_older = before.and_then(|before| before.at).is_some_and(|before| {
-                overview.at.is_some_and(|told| told < before) && before < at + CLOCKS_AGREE
+                overview.at.is_some_and(|told| told + CLOCKS_AGREE < before) && before <= at + CLOCKS_AGREE
             });
             if !is_older {
                 let mut after = match before {
@@ -169,25 +164,27 @@ async fn write_part(
                 is_new |= before.is_none_or(|before| after.is_news(before, rhythm));
                 let after = after.told_in(rhythm);
                 known.push(after.clone());
-                document.services.insert(after.instance.clone(), after);
+                found.unreadable.remove(&after.instance);
+                found.services.insert(after.instance.clone(), after);
             }
         }
         if !is_new {
             return Ok(known);
         }
-        match store.put(&name(part), document.within(LARGEST_DOCUMENT)?, etag.as_ref()).await {
+        match store.put(&name(part), found.within(LARGEST_DOCUMENT)?, found.etag.as_ref()).await {
             Err(StoreError::Changed) if crowded < CROWDED => crowded += 1,
             written => return written.map(|_| known),
         }
     }
 }
 
-impl Document {
+impl Part {
     /// As it is written, no larger than what is read: of services with a crowd of consumers not all of these are shown then.
     fn within(&mut self, largest: usize) -> Result<Vec<u8>, StoreError> {
         let mut most = CONSUMERS;
         loop {
-            let body = serde_json::to_vec(self)
+            let body = self
+                .written()
                 .map_err(|error| StoreError::Unavailable(crate::report::cause::told(&error)))?;
             if body.len() <= largest || most == 0 {
                 return Ok(body);
@@ -196,20 +193,29 @@ impl Document {
             self.services.values_mut().for_each(|overview| overview.shorten(most));
         }
     }
+
+    fn written(&self) -> serde_json::Result<Vec<u8>> {
+        let mut services = self.unreadable.clone();
+        for (id, overview) in &self.services {
+            services.insert(id.clone(), serde_json::to_value(overview)?);
+        }
+        serde_json::to_vec(&Document { services })
+    }
 }
 
 async fn read_part(store: &dyn Store, part: usize) -> Result<Part, StoreError> {
     let Found { document, at, .. } = store.get(&name(part)).await?;
-    let mut part =
-        Part { document: Document::default(), unreadable: BTreeSet::new(), whole: false, etag: None, at };
+    let (services, unreadable) = (BTreeMap::new(), BTreeMap::new());
+    let mut part = Part { services, unreadable, whole: false, etag: None, at };
     let Some((body, etag)) = document else { return Ok(part) };
     part.etag = Some(etag);
-    match serde_json::from_slice::<Raw>(&body) {
-        Ok(raw) => {
-            for (id, told) in raw.services {
-                match serde_json::from_value(told) {
-                    Ok(told) => drop(part.document.services.insert(id, told)),
-                    Err(_) => drop(part.unreadable.insert(id)),
+    match serde_json::from_slice::<Document>(&body) {
+        Ok(document) => {
+            for (id, told) in document.services {
+                let read = ServiceOverview::deserialize(&told).ok();
+                match read.filter(|read| read.instance == id && read.at.is_some()) {
+                    Some(read) => drop(part.services.insert(id, read)),
+                    None => drop(part.unreadable.insert(id, told)),
                 }
             }
         }

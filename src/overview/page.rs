@@ -49,7 +49,7 @@ impl Page {
     /// Of what is known, as of now.
     pub fn new(known: Vec<ServiceOverview>, at: DateTime<Utc>) -> Self {
         let mut services: Vec<ServiceOverview> = known.into_iter().map(|one| one.as_of(at)).collect();
-        services.sort_by_key(|one| (one.condition.state, one.condition.reason != "CutOff"));
+        services.sort_by_key(|one| (one.condition.state, !one.condition.is_cut_off()));
         Self { schema_version: SCHEMA_VERSION, at, services }
     }
 

@@ -7,7 +7,7 @@
 //! the body is plain JSON with a `text`, which is all that an incoming webhook of Slack or Teams looks at. With a signing
 //! key it carries the signature of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -60,13 +60,13 @@ pub struct Notifier {
 }
 
 /// What was told and goes on.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Lasting {
     kind: Kind,
     /// When it was told.
     at: DateTime<Utc>,
-    /// How many are cut off.
-    cut_off: usize,
+    /// Who is cut off.
+    cut_off: BTreeSet<String>,
 }
 
 impl Notifier {
@@ -115,15 +115,15 @@ impl Notifier {
     /// What was told of and goes on, for a later process.
     pub fn told(&self) -> BTreeMap<ServiceId, Told> {
         let lasting = self.lasting.lock();
-        let told = |&Lasting { kind, at, cut_off }: &Lasting| Told {
+        let told = |Lasting { kind, at, cut_off }: &Lasting| Told {
             what: kind.event_type().to_owned(),
-            at,
-            cut_off,
+            at: *at,
+            cut_off: cut_off.clone(),
         };
         lasting.iter().map(|(instance, lasts)| (instance.clone(), told(lasts))).collect()
     }
 
-    /// What lasts is told when it begins, when more are cut off, and then once in a while.
+    /// What lasts is told when it begins, when others are cut off, and then once in a while.
     fn is_news(&self, instance: &ServiceId, announcement: Option<&Announcement>) -> bool {
         let now = self.clock.now();
         let mut lasting = self.lasting.lock();
@@ -131,9 +131,11 @@ impl Notifier {
             lasting.remove(instance);
             return announcement.is_some();
         };
-        let (kind, cut_off) = (told.kind, told.cut_off.len());
+        let (kind, cut_off) = (told.kind, BTreeSet::from_iter(told.cut_off.iter().cloned()));
         match lasting.get_mut(instance) {
-            Some(known) if known.kind == kind && now < known.at + LASTS && cut_off <= known.cut_off => {
+            Some(known)
+                if known.kind == kind && now < known.at + LASTS && cut_off.is_subset(&known.cut_off) =>
+            {
                 known.cut_off = cut_off;
                 // Who wrote something is told once, whatever goes on.
                 !told.writers.is_empty()

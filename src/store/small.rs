@@ -15,7 +15,7 @@
 //! its process, and a check a day is enough.
 
 use crate::report::text::azure as words;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -111,14 +111,9 @@ pub struct Told {
     pub what: String,
     /// When they were told.
     pub at: DateTime<Utc>,
-    /// How many were cut off then.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub cut_off: usize,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(number: &usize) -> bool {
-    *number == 0
+    /// Who was cut off then.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub cut_off: BTreeSet<String>,
 }
 
 /// What was found on record of earlier runs of the timer, each in a process of its own.

@@ -8,6 +8,7 @@ sentences! {
     outdated(at, by, before) = "nothing has been heard of this service since {at}, and by {by} a run of the timer should have told of it; then it was: {before}";
     ahead(at, before) = "what is known of this service was told at {at}, which is still to come: the clock of whoever told it was wrong; by that it was: {before}";
     UNREADABLE = "what was kept of this service cannot be read: it is damaged, or another release wrote it; the next run writes it anew";
+    LAST_SEEN = "; when that could last be checked: ";
     not_repaired(stale, ending) = "{stale}; {ending}";
     SEE_DOCTOR = "signalr-rekey doctor";
     approve(name) = "Look at what it would do: signalr-rekey plan {name}; then: signalr-rekey approve {name}";

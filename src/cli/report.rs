@@ -182,9 +182,8 @@ async fn look(rekey: &Engine, service: &ServiceConfig, names: &[String], times: 
         found.entry((*name).clone()).or_insert_with(|| Err(String::new()));
     }
     if let Ok(journal) = &journal {
-        // Nobody has checked it, or its journal is gone.
         if journal.history().next().is_none() && journal.evidence().head().is_none() {
-            faults.push(words::HISTORY_EMPTY.to_owned());
+            faults.push(words::REPORT_NEVER_CHECKED.to_owned());
         }
         faults.extend(check(journal, next.as_ref(), &found, since));
     }

@@ -484,3 +484,17 @@ async fn unblock_begins_a_new_chain_where_another_document_is_in_the_way() {
         "{history}"
     );
 }
+
+/// Where a journal is gone, or nobody ever checked, nobody knows what was changed.
+#[tokio::test]
+async fn of_what_nobody_has_checked_it_is_not_said_that_nothing_was_changed() {
+    Proved::new().await.proves(as_it_is).await;
+    let mut proved = Proved::new().await;
+    proved.journal = Journal::default();
+    proved.remember().await;
+    for form in [&[][..], &["--verify"], &["--json"]] {
+        let (code, told, complaints) = proved.report(form);
+        assert!(complaints.contains("no run has recorded anything about it"), "{form:?}: {complaints}");
+        assert!(code == Some(1) && !told.contains("nothing was changed") && !told.contains("OK: documents"), "{told}");
+    }
+}

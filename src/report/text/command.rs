@@ -65,6 +65,8 @@ sentences! {
     evidence_of_others(count) = "documents of services that are not in this configuration, or were not named: {count}; they were not read";
     old_key_kept_nowhere(old) = "{old} was not tried: it was regenerated from outside, and only who had that key could sign with it";
     NOTHING_CHANGED = "nothing was changed in this time";
+    REPORT_NEVER_CHECKED = "no run has recorded anything about it: nobody has checked it yet, or its journal is gone, and then nobody \
+        knows what was changed";
     NOTHING_OVER = "nothing was over in this time";
     change_under_way(since) = "under way since {since}; its document is written when it is over";
     DOCUMENT_WAITS = "over, and waits for its document, which the next run writes";

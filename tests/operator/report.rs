@@ -495,6 +495,9 @@ async fn of_what_nobody_has_checked_it_is_not_said_that_nothing_was_changed() {
     for form in [&[][..], &["--verify"], &["--json"]] {
         let (code, told, complaints) = proved.report(form);
         assert!(complaints.contains("no run has recorded anything about it"), "{form:?}: {complaints}");
-        assert!(code == Some(1) && !told.contains("nothing was changed") && !told.contains("OK: documents"), "{told}");
+        assert!(
+            code == Some(1) && !told.contains("nothing was changed") && !told.contains("OK: documents"),
+            "{told}"
+        );
     }
 }

@@ -20,6 +20,7 @@ use crate::report::text::snapshot::stale;
 use crate::report::text::{InWords, readable};
 use crate::report::{Ending, RunEvent, RunReport};
 use crate::schedule;
+use crate::store::CLOCKS_AGREE;
 use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, ServiceId};
 use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Gated, Part, Step, WaitFor};
@@ -31,9 +32,6 @@ const RUNS: usize = 10;
 
 /// How many schedules of the timer may pass before what is known counts as unknown.
 const PATIENCE: i32 = 2;
-
-/// How far a time may lie ahead of who looks, to be believed.
-const CLOCKS_AGREE: TimeDelta = TimeDelta::minutes(5);
 
 /// How often runs tell of services.
 #[derive(Clone, Copy, Debug)]
@@ -295,7 +293,7 @@ impl ServiceOverview {
     /// The same after an earlier one: since when it stands so, and the runs before.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
-        if !self.sighted && self.tells_of_a_run() && before.condition.is_cut_off() {
+        if self.could_not_see() && before.condition.is_cut_off() {
             self.condition = self.condition.beside(&before.condition);
         }
         let (is, was) = (&self.condition, &before.condition);
@@ -318,9 +316,10 @@ impl ServiceOverview {
         self
     }
 
-    /// Whether a run has told it just now, and not who keeps with what the service was tagged.
-    fn tells_of_a_run(&self) -> bool {
-        matches!(self.condition.reason.as_str(), "RunFailed" | "Unavailable")
+    /// Whether it is of a run that failed before it could see who is cut off. One that was put beside an earlier one is not: it
+    /// says so already.
+    fn could_not_see(&self) -> bool {
+        !self.sighted && matches!(self.condition.reason.as_str(), "RunFailed" | "Unavailable")
     }
 
     /// Whether it says more than one that is kept: anything else of the service, or the same long enough after. So the timer

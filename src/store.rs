@@ -24,6 +24,7 @@ pub use blob::{BlobStore, Refusal};
 pub use document::{peek, peek_at_both};
 pub use evidence::{evidence, evidence_names};
 pub(crate) use evidence::{in_the_way, keep_evidence};
+pub(crate) use lease::CLOCKS_AGREE;
 pub use lease::{Draft, Lease, LeaseProof};
 pub use memory::MemoryStore;
 pub use small::{Timer, TimerFound, Told, call, calls, timer_ran};

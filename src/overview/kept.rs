@@ -33,7 +33,7 @@ const CONSUMERS: usize = 1024;
 const CROWDED: u32 = 4;
 
 /// How far the clocks of a process and of the storage, which tells seconds, may be from each other to count as one.
-pub(super) const CLOCKS_AGREE: TimeDelta = TimeDelta::seconds(2);
+const SAME_CLOCK: TimeDelta = TimeDelta::seconds(2);
 
 /// One of the documents.
 #[derive(Serialize, Deserialize)]
@@ -143,13 +143,13 @@ async fn write_part(
             let is_recent = || overview.at.is_some_and(|told| at - told < FORGOTTEN);
             services.iter().any(|service| service.id == *id) || is_recent()
         });
-        let off = now.map(|now| at - now).filter(|off| off.abs() > CLOCKS_AGREE).unwrap_or_default();
+        let off = now.map(|now| at - now).filter(|off| off.abs() > SAME_CLOCK).unwrap_or_default();
         let (mut is_new, mut known) = (false, Vec::new());
         for overview in told.iter().map(|&told| told.clone().by_a_clock_off_by(off)) {
             let before = found.services.get(&overview.instance);
             // One of a time to come was told by a wrong clock.
             let is_older = before.and_then(|before| before.at).is_some_and(|before| {
-                overview.at.is_some_and(|told| told + CLOCKS_AGREE < before) && before <= at + CLOCKS_AGREE
+                overview.at.is_some_and(|told| told + SAME_CLOCK < before) && before <= at + SAME_CLOCK
             });
             if !is_older {
                 let mut after = match before {

@@ -47,7 +47,7 @@ pub struct LeaseProof<'lease> {
 
 /// How far the clocks of a worker and of the storage may be apart: an answer that takes its time, and the tolerance that is usual
 /// between two clocks. A grace is longer.
-const CLOCKS_AGREE: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const CLOCKS_AGREE: TimeDelta = TimeDelta::minutes(5);
 
 fn apart(ahead: TimeDelta) -> Option<TimeDelta> {
     (ahead.abs() > CLOCKS_AGREE).then_some(ahead)
